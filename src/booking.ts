@@ -1,0 +1,157 @@
+/**
+ * The vocabulary of Payfirst: ids, states and their legal transitions, money. Pure; imports nothing, so workflows,
+ * activities, gateways and the API can all speak it.
+ *
+ * Terminology (one word, one thing): an *offering* can be booked; a *slot* is an offering with a time and a capacity; a
+ * *seat* is one unit of that capacity and a row. An *attempt* is one customer's go at booking: one workflow and one
+ * `attempts` row. The *quote* is its frozen price. A *try* is one payment object at a gateway. A *booking* exists only
+ * once the money is there. A *payment* is money a gateway says it captured; a *refund* is such money on its way back. A
+ * *case* is what only a person can decide. The *doorbell* is the signal that says "look at the gateway now".
+ */
+
+/** Status of an attempt as clients see it. */
+export const attemptStatuses = [
+  'awaiting_payment',
+  'processing',
+  'confirmed',
+  'refunding',
+  'refunded',
+  'needs_attention',
+  'expired',
+  'canceled',
+  'failed',
+] as const;
+export type AttemptStatus = (typeof attemptStatuses)[number];
+
+/**
+ * Every arrow an attempt's status may take. The database holds the same table (migration 1, `attempt_may_become`), so
+ * code that tries another arrow fails there; a test compares the two.
+ */
+export const legalTransitions: Readonly<Record<AttemptStatus, readonly AttemptStatus[]>> = {
+  awaiting_payment: ['processing', 'confirmed', 'refunding', 'expired', 'canceled', 'failed'],
+  processing: ['confirmed', 'refunding', 'awaiting_payment', 'expired'],
+  refunding: ['refunded', 'needs_attention'],
+  confirmed: ['refunding', 'needs_attention'],
+  refunded: ['needs_attention'],
+  needs_attention: ['refunding', 'refunded', 'confirmed'],
+  expired: [],
+  canceled: [],
+  failed: [],
+};
+
+/** Whether the attempt still waits for money: nothing has been decided and its workflow listens. */
+export function isOpen(status: AttemptStatus): boolean {
+  return status === 'awaiting_payment' || status === 'processing';
+}
+
+/** How an attempt ended: the result of its workflow. */
+export type Outcome = 'confirmed' | 'refunded' | 'expired' | 'canceled' | 'failed';
+
+/** Why a refund exists. The first five are failures of settling; the rest happen to money outside an open attempt. */
+export type RefundReason =
+  | 'slot-unavailable'
+  | 'offering-closed'
+  | 'amount-mismatch'
+  | 'late-payment'
+  | 'second-payment';
+
+/** State of a refund row. `unsent`: owed, the gateway has not acknowledged it yet. */
+export type RefundStatus = 'unsent' | 'pending' | 'succeeded' | 'failed';
+
+/** What a person can be asked to decide. */
+export type CaseKind = 'refund-failed' | 'refund-overdue' | 'unmatched-payment' | 'message-failed';
+
+/** What an operator can answer. */
+export type CaseAction = 'retry-refund' | 'mark-settled' | 'resend';
+
+/** Messages to people; one each per booking, kind and recipient. */
+export type MessageKind = 'booking-confirmed' | 'payment-refunded' | 'refund-failed';
+
+/** Money in the smallest unit of its currency: 1999 USD is 19.99 dollars, 500 JPY is 500 yen. */
+export interface Money {
+  amountMinor: number;
+  /** ISO 4217, upper case. */
+  currency: string;
+}
+
+/** One line of a quote: what was asked for at which price, frozen when the attempt opened. */
+export interface QuotedItem {
+  offeringId: string;
+  kind: 'slot';
+  title: string;
+  seats: number;
+  /** Price of one seat in the smallest unit of the quote's currency. */
+  priceMinor: number;
+  startsAt: string;
+  endsAt: string;
+  timeZone: string;
+  details?: unknown;
+}
+
+/** Whom to write to. Private: never in ids, logs, search attributes or failure messages. */
+export interface Contact {
+  name: string;
+  email: string;
+  phone?: string;
+  locale?: string;
+}
+
+/** What the client asked for in `POST /v1/bookings`, after validation; the durable input of an attempt. */
+export interface BookingRequest {
+  items: { offeringId: string; seats: number; details?: unknown }[];
+  payment: { method: string };
+  customer: Contact;
+  returnUrl?: string;
+}
+
+const idPrefixes = { offering: 'off_', booking: 'bkg_', payment: 'pay_', refund: 'ref_', case: 'cas_' } as const;
+export type IdKind = keyof typeof idPrefixes;
+
+/** Crockford's base 32: no I, L, O or U, so a reference can be read out over the phone. Source: crockford.com/base32.html */
+const crockfordAlphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+
+/**
+ * Encodes bytes, five bits a character, in Crockford's base 32 (upper case).
+ * @param length number of characters wanted; needs `length * 5 / 8` bytes
+ */
+function crockford(bytes: Uint8Array, length: number): string {
+  let text = '';
+  let bits = 0;
+  let buffer = 0;
+  for (const byte of bytes) {
+    buffer = (buffer << 8) | byte;
+    bits += 8;
+    while (bits >= 5 && text.length < length) {
+      bits -= 5;
+      text += crockfordAlphabet[(buffer >> bits) & 31] ?? '';
+    }
+    buffer &= (1 << bits) - 1;
+  }
+  if (text.length < length) throw new Error(`Bug: ${length} characters need ${Math.ceil((length * 5) / 8)} bytes`);
+  return text;
+}
+
+/** Characters of an opaque id after its prefix: 24 × 5 = 120 bits, so ids derived by hash never meet. */
+const idLength = 24;
+
+/**
+ * Makes an opaque, prefixed id such as `bkg_5x…` from at least 15 bytes: random ones, or a hash where the same cause
+ * must give the same id (an attempt from customer and `Idempotency-Key`, a refund from its payment).
+ */
+export function makeId(kind: IdKind, bytes: Uint8Array): string {
+  return idPrefixes[kind] + crockford(bytes, idLength).toLowerCase();
+}
+
+/** Whether a text has the form of an id of that kind; says nothing about whether the thing exists. */
+export function isId(kind: IdKind, text: string): boolean {
+  return text.startsWith(idPrefixes[kind]) && /^[0-9a-hjkmnp-tv-z]{24}$/.test(text.slice(idPrefixes[kind].length));
+}
+
+/**
+ * Makes a booking's reference, `BK-` and ten characters, from at least 7 bytes. Derived from the attempt's id, so that
+ * settling twice gives the same reference (50 bits: one clash expected among some 40 million bookings; the column is
+ * unique, and `salt` gives the next one).
+ */
+export function makeReference(bytes: Uint8Array): string {
+  return `BK-${crockford(bytes, 10)}`;
+}

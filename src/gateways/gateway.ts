@@ -1,0 +1,128 @@
+/**
+ * What Payfirst asks of a payment gateway. The story knows only this interface and its capabilities; a gateway's name,
+ * wire format and quirks stay in its own file. Facts and their sources are in each adapter.
+ */
+import type { Money, RefundStatus } from '../booking';
+
+/** One payment object to be opened for an attempt. */
+export interface TryToOpen {
+  bookingId: string;
+  /** Number of the payment object within the attempt, from 1. */
+  try: number;
+  /** Rises after a definite refusal that the gateway would replay for its key; part of the outbound key. */
+  keyNumber: number;
+  total: Money;
+}
+
+/** A payment object that exists at the gateway, and what the customer's browser needs to pay it. */
+export interface OpenedTry {
+  status: 'opened';
+  /** The gateway's id of the object. */
+  ref: string;
+  howToPay: HowToPay;
+}
+
+/** Handed to the customer as it is. Secret: kept in `payment_tries`, never in Temporal or a log. */
+export interface HowToPay {
+  clientSecret?: string;
+  checkoutUrl?: string;
+  parameters?: Record<string, string>;
+}
+
+/** The gateway refused the call and would refuse the same call again. */
+export interface Refused {
+  status: 'refused';
+  /** Whether the gateway keeps this answer for the key, so that only the next key number can succeed. */
+  replayed: boolean;
+  /** For the log and the operator; never shown to customers, never with card data. */
+  reason: string;
+}
+
+/** No usable answer: a time-out, a broken connection, a 5xx, a rate limit. The deed may be done. Never a decline. */
+export interface Unknown {
+  status: 'unknown';
+  reason: string;
+  /** How long the gateway asked us to wait. */
+  retryAfterMs?: number;
+}
+
+/** What the gateway says of a payment object now. */
+export type PaymentState =
+  | { status: 'unpaid' }
+  | { status: 'processing' }
+  | { status: 'paid'; total: Money; /** The gateway's id of the captured charge. */ chargeRef: string }
+  | {
+      status: 'failed';
+      /** Names this one decline, so that a later look at the same object can tell an old decline from a new one. */
+      failureRef: string;
+      code?: string;
+      detail: string;
+    }
+  | { status: 'expired' }
+  | { status: 'missing' }
+  | Unknown;
+
+/** What became of the wish to close a payment object. */
+export type CloseState = { status: 'closed' } | { status: 'paid' } | { status: 'processing' } | Unknown;
+
+/** What the gateway says of a refund. */
+export type RefundState =
+  | {
+      status: Exclude<RefundStatus, 'unsent'>;
+      /** The gateway's id of the refund. */
+      refundRef: string;
+      /** The gateway's reason for a failure. */
+      code?: string;
+    }
+  | { status: 'missing' }
+  | Refused
+  | Unknown;
+
+/** One refund to be sent or read. `go` rises when an operator retries a refund that failed for good. */
+export interface RefundToSend {
+  refundId: string;
+  bookingId: string | null;
+  go: number;
+  keyNumber: number;
+  /** The payment object the money came in by. */
+  ref: string;
+  amountMinor: number;
+  /** The gateway's id of the refund, where an earlier answer gave it. */
+  refundRef: string | null;
+}
+
+/** What a webhook says, once its signature is checked. It carries no truth, only where to look. */
+export interface Heard {
+  eventId: string;
+  type: string;
+  /** The payment object concerned; null when the event concerns none. */
+  ref: string | null;
+  /** Ours, from the object's metadata; null when the object carries none. */
+  bookingId: string | null;
+  /** Whether this kind of event is worth a look at the gateway. */
+  rings: boolean;
+}
+
+export interface Capabilities {
+  /** Seconds after opening at which the payment watch looks; after the last one, the last gap repeats. */
+  lookSchedule: readonly number[];
+  /** Most looks a second for the whole account. */
+  looksPerSecond: number;
+  /** Smallest amount the gateway takes, by upper-case currency; a currency that is missing has no known minimum. */
+  minimumAmountMinor: Readonly<Record<string, number>>;
+}
+
+export interface Gateway {
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  /** Creates the payment object, or finds the one that the same try and key number made before. */
+  open(tryToOpen: TryToOpen): Promise<OpenedTry | Refused | Unknown>;
+  read(ref: string): Promise<PaymentState & { bookingId?: string | null }>;
+  /** Makes the object unpayable. Content with one that is closed already. */
+  close(ref: string): Promise<CloseState>;
+  /** Sends the refund, or finds the one that the same refund and go made before. */
+  refund(refund: RefundToSend): Promise<RefundState>;
+  readRefund(refund: RefundToSend): Promise<RefundState>;
+  /** @throws when the signature is missing, wrong or older than the gateway's tolerance */
+  verifyWebhook(rawBody: Buffer, headers: Readonly<Record<string, string | string[] | undefined>>): Heard;
+}
