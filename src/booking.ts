@@ -49,11 +49,7 @@ export type Outcome = 'confirmed' | 'refunded' | 'expired' | 'canceled' | 'faile
 
 /** Why a refund exists. The first five are failures of settling; the rest happen to money outside an open attempt. */
 export type RefundReason =
-  | 'slot-unavailable'
-  | 'offering-closed'
-  | 'amount-mismatch'
-  | 'late-payment'
-  | 'second-payment';
+  'slot-unavailable' | 'offering-closed' | 'amount-mismatch' | 'late-payment' | 'second-payment';
 
 /** State of a refund row. `unsent`: owed, the gateway has not acknowledged it yet. */
 export type RefundStatus = 'unsent' | 'pending' | 'succeeded' | 'failed';
@@ -104,7 +100,13 @@ export interface BookingRequest {
   returnUrl?: string;
 }
 
-const idPrefixes = { offering: 'off_', booking: 'bkg_', payment: 'pay_', refund: 'ref_', case: 'cas_' } as const;
+const idPrefixes = {
+  offering: 'off_',
+  booking: 'bkg_',
+  payment: 'pay_',
+  refund: 'ref_',
+  case: 'cas_',
+} as const;
 export type IdKind = keyof typeof idPrefixes;
 
 /** Crockford's base 32: no I, L, O or U, so a reference can be read out over the phone. Source: crockford.com/base32.html */
@@ -127,7 +129,8 @@ function crockford(bytes: Uint8Array, length: number): string {
     }
     buffer &= (1 << bits) - 1;
   }
-  if (text.length < length) throw new Error(`Bug: ${length} characters need ${Math.ceil((length * 5) / 8)} bytes`);
+  if (text.length < length)
+    throw new Error(`Bug: ${length} characters need ${Math.ceil((length * 5) / 8)} bytes`);
   return text;
 }
 
@@ -144,7 +147,9 @@ export function makeId(kind: IdKind, bytes: Uint8Array): string {
 
 /** Whether a text has the form of an id of that kind; says nothing about whether the thing exists. */
 export function isId(kind: IdKind, text: string): boolean {
-  return text.startsWith(idPrefixes[kind]) && /^[0-9a-hjkmnp-tv-z]{24}$/.test(text.slice(idPrefixes[kind].length));
+  return (
+    text.startsWith(idPrefixes[kind]) && /^[0-9a-hjkmnp-tv-z]{24}$/.test(text.slice(idPrefixes[kind].length))
+  );
 }
 
 /**

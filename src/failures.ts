@@ -27,7 +27,11 @@ export const failures = {
   'case-resolved': { status: 409, title: 'The case is resolved already', retried: false },
   'attempt-over': { status: 410, title: 'The attempt has ended', retried: false },
   'payload-too-large': { status: 413, title: 'The body is too large', retried: false },
-  'idempotency-key-reused': { status: 422, title: 'The Idempotency-Key was used with another body', retried: false },
+  'idempotency-key-reused': {
+    status: 422,
+    title: 'The Idempotency-Key was used with another body',
+    retried: false,
+  },
   'rate-limited': { status: 429, title: 'Too many requests', retried: true },
   internal: { status: 500, title: 'Something went wrong on our side', retried: true },
   'gateway-unavailable': { status: 503, title: 'The payment gateway cannot be reached', retried: true },

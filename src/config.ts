@@ -1,0 +1,152 @@
+/**
+ * The only reader of `process.env`. Everything wrong is listed at once, then the process stops: a half-configured
+ * payment service must not start. Each setting stands with its unit in `.env.example`; a test compares the two.
+ */
+import { z } from 'zod';
+
+const list = z
+  .string()
+  .optional()
+  .transform((text) =>
+    (text ?? '')
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  );
+const whole = (min: number, max: number, value: number) =>
+  z.coerce.number().int().min(min).max(max).default(value);
+const secret = z.string().min(16, 'at least 16 characters');
+
+const environment = z
+  .object({
+    PORT: whole(0, 65535, 3000),
+    HOST: z.string().default('0.0.0.0'),
+    PUBLIC_URL: z.url().default('http://localhost:3000'),
+    WEB_ORIGINS: list,
+    RETURN_URL: z.url().optional(),
+    DATABASE_URL: z.url(),
+    DATABASE_READONLY_URL: z.url().optional(),
+    // Two cores serve 8 to 16 connections best; more only make a hot slot's payers wait for each other.
+    DATABASE_POOL_MAX: whole(2, 200, 12),
+    TEMPORAL_TASK_QUEUE: z.string().min(1).default('payfirst'),
+    PAYMENT_WINDOW_SECONDS: whole(5, 86_400, 900),
+    PAYMENT_TRIES_MAX: whole(1, 100, 5),
+    AUTH_JWT_SECRET: z.string().min(32, 'at least 32 characters').optional(),
+    AUTH_JWKS_URL: z.url().optional(),
+    AUTH_ISSUER: z.string().optional(),
+    AUTH_AUDIENCE: z.string().optional(),
+    STRIPE_SECRET_KEY: z.string().optional(),
+    STRIPE_PUBLISHABLE_KEY: z.string().optional(),
+    STRIPE_WEBHOOK_SECRET: list,
+    STRIPE_API_BASE: z.url().optional(),
+    APP_SECRET: secret,
+    SMTP_URL: z.url().optional(),
+    MAIL_FROM: z.string().default('Payfirst <no-reply@localhost>'),
+    PAYLOAD_KEYS: list.pipe(
+      z.array(z.string().regex(/^[A-Za-z0-9_-]{1,32}:[A-Za-z0-9+/]{43}=$/, '<keyId>:<base64 of 32 bytes>')),
+    ),
+    METRICS_PORT: whole(0, 65535, 9464),
+    RATE_STARTS_PER_MINUTE: whole(1, 1_000_000, 20),
+    RATE_RETRIES_PER_MINUTE: whole(1, 1_000_000, 30),
+    RATE_ANONYMOUS_PER_MINUTE: whole(1, 1_000_000, 300),
+    TRUST_PROXY: whole(0, 32, 0),
+    LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  })
+  .refine((env) => env.AUTH_JWT_SECRET !== undefined || env.AUTH_JWKS_URL !== undefined, {
+    message: 'AUTH_JWT_SECRET or AUTH_JWKS_URL is needed',
+  })
+  .refine((env) => env.STRIPE_SECRET_KEY === undefined || env.STRIPE_WEBHOOK_SECRET.length > 0, {
+    message:
+      'STRIPE_WEBHOOK_SECRET is needed beside STRIPE_SECRET_KEY: without it no webhook can be believed',
+  });
+
+/** Settings of the Stripe adapter. */
+export interface StripeSettings {
+  secretKey: string;
+  publishableKey: string | undefined;
+  /** Every secret that signs now: several during rotation. */
+  webhookSecrets: string[];
+  /** Origin to call instead of Stripe's, for a stand-in. */
+  apiBase: string | undefined;
+}
+
+/** All settings, grouped by who needs them. Frozen, and passed in by the processes; nothing else reads the environment. */
+export type Config = ReturnType<typeof parse>;
+
+/** Thrown by `readConfig`; the message lists every wrong setting on a line of its own, never a value. */
+export class ConfigError extends Error {}
+
+function parse(env: NodeJS.ProcessEnv) {
+  // An empty line in a .env file means "not set", as docker compose hands it over.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const result = environment.safeParse(given);
+  if (!result.success) {
+    const lines = result.error.issues.map(
+      (issue) => `  ${issue.path.join('.')}${issue.path.length ? ': ' : ''}${issue.message}`,
+    );
+    throw new ConfigError(`These settings are wrong (see .env.example):\n${lines.join('\n')}`);
+  }
+  const read = result.data;
+  const stripe: StripeSettings | undefined =
+    read.STRIPE_SECRET_KEY === undefined
+      ? undefined
+      : {
+          secretKey: read.STRIPE_SECRET_KEY,
+          publishableKey: read.STRIPE_PUBLISHABLE_KEY,
+          webhookSecrets: read.STRIPE_WEBHOOK_SECRET,
+          apiBase: read.STRIPE_API_BASE,
+        };
+  return Object.freeze({
+    http: {
+      port: read.PORT,
+      host: read.HOST,
+      publicUrl: read.PUBLIC_URL.replace(/\/$/, ''),
+      webOrigins: read.WEB_ORIGINS,
+      returnUrl: read.RETURN_URL,
+      trustProxy: read.TRUST_PROXY,
+      metricsPort: read.METRICS_PORT,
+    },
+    database: {
+      url: read.DATABASE_URL,
+      readonlyUrl: read.DATABASE_READONLY_URL,
+      poolMax: read.DATABASE_POOL_MAX,
+    },
+    taskQueue: read.TEMPORAL_TASK_QUEUE,
+    payment: { windowSeconds: read.PAYMENT_WINDOW_SECONDS, triesMax: read.PAYMENT_TRIES_MAX },
+    auth: {
+      secret: read.AUTH_JWT_SECRET,
+      jwksUrl: read.AUTH_JWKS_URL,
+      issuer: read.AUTH_ISSUER,
+      audience: read.AUTH_AUDIENCE,
+    },
+    stripe,
+    appSecret: read.APP_SECRET,
+    mail: { smtpUrl: read.SMTP_URL, from: read.MAIL_FROM },
+    payloadKeys: read.PAYLOAD_KEYS,
+    rates: {
+      startsPerMinute: read.RATE_STARTS_PER_MINUTE,
+      retriesPerMinute: read.RATE_RETRIES_PER_MINUTE,
+      anonymousPerMinute: read.RATE_ANONYMOUS_PER_MINUTE,
+    },
+    logLevel: read.LOG_LEVEL,
+  });
+}
+
+/**
+ * Reads and checks the environment.
+ * @throws ConfigError naming every wrong setting
+ */
+export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  return parse(env);
+}
+
+/** Reads the environment for a process: on a wrong one it prints every fault and exits with 78 (EX_CONFIG of sysexits.h). */
+export function readConfigOrExit(): Config {
+  try {
+    return parse(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(78);
+  }
+}
