@@ -1,0 +1,292 @@
+/**
+ * Stripe, by its own package, with PaymentIntents captured automatically. One intent serves many declines; it can be
+ * canceled until it has succeeded. Facts: docs.stripe.com/payments/paymentintents/lifecycle, …/api/idempotent_requests,
+ * …/refunds, …/rate-limits, …/webhooks (read 2026-11).
+ */
+import Stripe from 'stripe';
+import type { StripeSettings } from '../config';
+import type {
+  CloseState,
+  Gateway,
+  Heard,
+  OpenedTry,
+  PaymentState,
+  Refused,
+  RefundState,
+  RefundToSend,
+  TryToOpen,
+  Unknown,
+} from './gateway';
+
+/**
+ * How long one call may take, in ms. Below the 5 s of a local activity, so that a slow answer becomes an honest
+ * `unknown` here and not a time-out that nobody can tell from a crash.
+ */
+const callTimeoutMs = 4_000;
+
+/** Age up to which a signed webhook is believed, in seconds: Stripe's own default. */
+const webhookToleranceSeconds = 300;
+
+/** Smallest charges. Source: docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, read 2026-11. */
+const minimumAmountMinor = {
+  AED: 200, AUD: 50, BGN: 100, BRL: 50, CAD: 50, CHF: 50, CZK: 1500, DKK: 250, EUR: 50, GBP: 30, HKD: 400,
+  HUF: 17500, INR: 50, JPY: 50, MXN: 1000, MYR: 200, NOK: 300, NZD: 50, PLN: 200, RON: 200, SEK: 300, SGD: 50,
+  THB: 1000, USD: 50,
+} as const; // prettier-ignore
+
+/** Events after which the intent or one of its refunds may stand differently. */
+const ringingEvents = new Set([
+  'payment_intent.succeeded',
+  'payment_intent.payment_failed',
+  'payment_intent.processing',
+  'payment_intent.canceled',
+  'payment_intent.amount_capturable_updated',
+  'refund.created',
+  'refund.updated',
+  'refund.failed',
+]);
+
+function rings(type: string): boolean {
+  return ringingEvents.has(type) || type.startsWith('charge.dispute.');
+}
+
+/**
+ * Makes the adapter.
+ * @param settings.apiBase an origin such as `http://127.0.0.1:12111`; Stripe's own when undefined
+ */
+export function stripeGateway(settings: StripeSettings): Gateway {
+  const base = settings.apiBase === undefined ? undefined : new URL(settings.apiBase);
+  const stripe = new Stripe(settings.secretKey, {
+    timeout: callTimeoutMs,
+    // Retries are the workflow's: they outlive the process and are visible.
+    maxNetworkRetries: 0,
+    telemetry: false,
+    ...(base === undefined
+      ? {}
+      : {
+          host: base.hostname,
+          port: base.port === '' ? (base.protocol === 'https:' ? 443 : 80) : Number(base.port),
+          protocol: base.protocol === 'https:' ? ('https' as const) : ('http' as const),
+        }),
+  });
+
+  async function open(wanted: TryToOpen): Promise<OpenedTry | Refused | Unknown> {
+    try {
+      const intent = await stripe.paymentIntents.create(
+        {
+          amount: wanted.total.amountMinor,
+          currency: wanted.total.currency.toLowerCase(),
+          // Cards only: their money is there or not within seconds. Delayed methods would wait for days.
+          payment_method_types: ['card'],
+          metadata: { bookingId: wanted.bookingId, try: String(wanted.try) },
+        },
+        { idempotencyKey: `${wanted.bookingId}-open-${wanted.try}-${wanted.keyNumber}` },
+      );
+      const { client_secret: clientSecret } = intent;
+      return {
+        status: 'opened',
+        ref: intent.id,
+        howToPay: {
+          ...(clientSecret === null ? {} : { clientSecret }),
+          ...(settings.publishableKey === undefined
+            ? {}
+            : { parameters: { publishableKey: settings.publishableKey } }),
+        },
+      };
+    } catch (error) {
+      return refusedOrUnknown(error);
+    }
+  }
+
+  async function read(ref: string): Promise<PaymentState & { bookingId?: string | null }> {
+    try {
+      const intent = await stripe.paymentIntents.retrieve(ref);
+      return { ...intentState(intent), bookingId: intent.metadata['bookingId'] ?? null };
+    } catch (error) {
+      if (isMissing(error)) return { status: 'missing' };
+      return unknown(error);
+    }
+  }
+
+  async function close(ref: string): Promise<CloseState> {
+    try {
+      await stripe.paymentIntents.cancel(
+        ref,
+        { cancellation_reason: 'abandoned' },
+        { idempotencyKey: `${ref}-close` },
+      );
+      return { status: 'closed' };
+    } catch (error) {
+      if (isMissing(error)) return { status: 'closed' };
+      // Stripe keeps a refusal for its key, and the intent may have moved on since: what it says now decides.
+      const now = await read(ref);
+      if (now.status === 'paid') return { status: 'paid' };
+      if (now.status === 'expired' || now.status === 'missing') return { status: 'closed' };
+      if (now.status === 'processing') return { status: 'processing' };
+      return unknown(error);
+    }
+  }
+
+  async function refund(wanted: RefundToSend): Promise<RefundState> {
+    try {
+      const made = await stripe.refunds.create(
+        {
+          payment_intent: wanted.ref,
+          amount: wanted.amountMinor,
+          metadata: {
+            refundId: wanted.refundId,
+            go: String(wanted.go),
+            ...(wanted.bookingId === null ? {} : { bookingId: wanted.bookingId }),
+          },
+        },
+        { idempotencyKey: `${wanted.refundId}-${wanted.go}-${wanted.keyNumber}` },
+      );
+      return refundState(made);
+    } catch (error) {
+      return refusedOrUnknown(error);
+    }
+  }
+
+  async function readRefund(wanted: RefundToSend): Promise<RefundState> {
+    try {
+      if (wanted.refundRef !== null) return refundState(await stripe.refunds.retrieve(wanted.refundRef));
+      for await (const found of stripe.refunds.list({ payment_intent: wanted.ref, limit: 100 })) {
+        const { refundId, go } = found.metadata ?? {};
+        if (refundId === wanted.refundId && go === String(wanted.go)) return refundState(found);
+      }
+      return { status: 'missing' };
+    } catch (error) {
+      if (isMissing(error)) return { status: 'missing' };
+      return unknown(error);
+    }
+  }
+
+  function verifyWebhook(
+    rawBody: Buffer,
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+  ): Heard {
+    const signature = headers['stripe-signature'];
+    if (typeof signature !== 'string') throw new Error('The Stripe-Signature header is missing');
+    const event = verifiedEvent(rawBody, signature, settings.webhookSecrets);
+    const object = event.data.object as {
+      object?: string;
+      id?: string;
+      payment_intent?: string | { id: string } | null;
+      metadata?: Record<string, string> | null;
+    };
+    const paymentIntent =
+      typeof object.payment_intent === 'object' ? object.payment_intent?.id : object.payment_intent;
+    return {
+      eventId: event.id,
+      type: event.type,
+      ref: (object.object === 'payment_intent' ? object.id : paymentIntent) ?? null,
+      bookingId: object.metadata?.['bookingId'] ?? null,
+      rings: rings(event.type),
+    };
+  }
+
+  return {
+    name: 'stripe',
+    capabilities: {
+      lookSchedule: [15, 30, 60, 120],
+      // Stripe allows 100 operations a second live and 25 in a sandbox, for everything together: docs.stripe.com/rate-limits.
+      looksPerSecond: 5,
+      minimumAmountMinor,
+    },
+    open,
+    read,
+    close,
+    refund,
+    readRefund,
+    verifyWebhook,
+  };
+}
+
+function intentState(intent: Stripe.PaymentIntent): PaymentState {
+  const charge = typeof intent.latest_charge === 'string' ? intent.latest_charge : intent.latest_charge?.id;
+  switch (intent.status) {
+    case 'succeeded':
+      return {
+        status: 'paid',
+        total: { amountMinor: intent.amount_received, currency: intent.currency.toUpperCase() },
+        chargeRef: charge ?? intent.id,
+      };
+    case 'processing':
+    case 'requires_capture':
+      return { status: 'processing' };
+    case 'canceled':
+      return { status: 'expired' };
+    case 'requires_payment_method': {
+      const declined = intent.last_payment_error;
+      if (!declined) return { status: 'unpaid' };
+      const code = declined.decline_code ?? declined.code;
+      return {
+        status: 'failed',
+        // Each decline leaves a charge of its own, so its id names this decline and no other.
+        failureRef: declined.charge ?? charge ?? code ?? declined.type,
+        ...(code === undefined ? {} : { code }),
+        detail: declined.message ?? 'The card was declined.',
+      };
+    }
+    default:
+      return { status: 'unpaid' };
+  }
+}
+
+function refundState(refund: Stripe.Refund): RefundState {
+  const refundRef = refund.id;
+  switch (refund.status) {
+    case 'succeeded':
+      return { status: 'succeeded', refundRef };
+    case 'failed':
+    case 'canceled':
+      return { status: 'failed', refundRef, code: refund.failure_reason ?? refund.status };
+    default:
+      return { status: 'pending', refundRef };
+  }
+}
+
+/** Checks the signature against every secret in force; the error of the last one is thrown. */
+function verifiedEvent(rawBody: Buffer, signature: string, secrets: readonly string[]): Stripe.Event {
+  let failure: unknown = new Error('No webhook secret is configured');
+  for (const secret of secrets) {
+    try {
+      return Stripe.webhooks.constructEvent(rawBody, signature, secret, webhookToleranceSeconds);
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Stripe.errors.StripeInvalidRequestError && error.code === 'resource_missing';
+}
+
+/**
+ * A 4xx about the request itself is final. A 500 is kept for its key, so only another key number can pass. Everything
+ * else may have happened or not: time-outs, broken connections, rate limits, a key in use, and wrong credentials, which
+ * an operator mends while we wait.
+ */
+function refusedOrUnknown(error: unknown): Refused | Unknown {
+  if (
+    error instanceof Stripe.errors.StripeInvalidRequestError ||
+    error instanceof Stripe.errors.StripeCardError
+  ) {
+    return { status: 'refused', replayed: false, reason: error.code ?? error.type };
+  }
+  if (error instanceof Stripe.errors.StripeAPIError && (error.statusCode ?? 0) >= 500) {
+    return { status: 'refused', replayed: true, reason: `status ${error.statusCode ?? 500}` };
+  }
+  return unknown(error);
+}
+
+function unknown(error: unknown): Unknown {
+  if (!(error instanceof Stripe.errors.StripeError)) throw error;
+  const after = Number(error.headers?.['retry-after']);
+  return {
+    status: 'unknown',
+    reason: error.code ?? error.type,
+    ...(Number.isFinite(after) && after > 0 ? { retryAfterMs: after * 1000 } : {}),
+  };
+}
