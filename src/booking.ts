@@ -47,7 +47,7 @@ export function isOpen(status: AttemptStatus): boolean {
 /** How an attempt ended: the result of its workflow. */
 export type Outcome = 'confirmed' | 'refunded' | 'expired' | 'canceled' | 'failed';
 
-/** Why a refund exists. The first five are failures of settling; the rest happen to money outside an open attempt. */
+/** Why a refund exists. The first three are failures of settling, the next two happen to money outside an open attempt, and `external` is what went back by other hands. */
 export type RefundReason =
   'slot-unavailable' | 'offering-closed' | 'amount-mismatch' | 'late-payment' | 'second-payment';
 

@@ -1,0 +1,270 @@
+/** Giving back: sending a refund, reading it back, and opening a case when it cannot be done. Never swallows a failure. */
+import { Context } from '@temporalio/activity';
+import type { Knex } from 'knex';
+import type { CaseKind, RefundReason } from '../booking';
+import type { CaseRow, RefundRow } from '../database';
+import type { Gateway, RefundState, RefundToSend } from '../gateways/gateway';
+import { caseWorkflowId, type RefundProgress, type Ring } from '../workflows/messages';
+import {
+  deriveId,
+  gatewayNamed,
+  lockAttempt,
+  readBackLater,
+  retryLater,
+  type Dependencies,
+} from './dependencies';
+import { recordHeard } from './settle';
+
+/** A refund with what is needed to send or read it. */
+export interface OwedRefund extends RefundRow {
+  booking_id: string | null;
+  gateway: string;
+  gateway_ref: string;
+  currency: string;
+}
+
+/** Reads a refund with its payment. */
+export async function readOwed(db: Knex, refundId: string): Promise<OwedRefund> {
+  const row = await db('refunds')
+    .join('payments', 'payments.id', 'refunds.payment_id')
+    .where({ 'refunds.id': refundId })
+    .select(
+      'refunds.*',
+      'payments.booking_id',
+      'payments.gateway',
+      'payments.gateway_ref',
+      'payments.currency',
+    )
+    .first<OwedRefund | undefined>();
+  if (row === undefined) throw new Error(`Bug: no refund ${refundId}`);
+  return row;
+}
+
+/** The refund in the gateway's words. */
+export function asSent(row: OwedRefund): RefundToSend {
+  return {
+    refundId: row.id,
+    bookingId: row.booking_id,
+    go: row.go,
+    keyNumber: row.key_number,
+    ref: row.gateway_ref,
+    amountMinor: row.amount_minor,
+    refundRef: row.gateway_refund_id,
+  };
+}
+
+/** Opens a case, once per payment at a time, and marks the attempt. Returns the open case's id. */
+export async function openCase(
+  trx: Knex.Transaction,
+  found: { kind: CaseKind; refund: OwedRefund; detail: string; workflowId: string | 'its own' },
+): Promise<string> {
+  const { refund } = found;
+  const id = deriveId('case', found.kind, refund.id, String(refund.go), String(refund.looks), found.detail);
+  const open = await trx<CaseRow>('cases')
+    .where({ payment_id: refund.payment_id })
+    .whereNull('resolved_at')
+    .first();
+  if (open !== undefined) return open.id;
+  await trx('cases').insert({
+    id,
+    workflow_id: found.workflowId === 'its own' ? caseWorkflowId(id) : found.workflowId,
+    booking_id: refund.booking_id,
+    payment_id: refund.payment_id,
+    refund_id: refund.id,
+    kind: found.kind,
+    amount_minor: refund.amount_minor,
+    currency: refund.currency,
+    detail: found.detail,
+  });
+  return id;
+}
+
+/** Marks a refund as done: the row, the attempt, and the one message. */
+export async function recordRefunded(trx: Knex.Transaction, refund: OwedRefund): Promise<void> {
+  await trx('refunds')
+    .where({ id: refund.id })
+    .update({ status: 'succeeded', next_look_at: null, settled_at: trx.fn.now() });
+  if (refund.booking_id === null) return;
+  await trx('attempts')
+    .where({ booking_id: refund.booking_id })
+    .update({
+      // A stray payment's refund leaves the status of its attempt as it was.
+      status: trx.raw(`CASE WHEN status IN ('refunding', 'needs_attention') THEN 'refunded' ELSE status END`),
+      ended_at: trx.raw('coalesce(ended_at, now())'),
+    });
+  await queueMessage(trx, refund.booking_id, 'payment-refunded');
+}
+
+async function queueMessage(
+  trx: Knex.Transaction,
+  bookingId: string,
+  kind: 'payment-refunded' | 'refund-failed',
+): Promise<void> {
+  await trx.raw(
+    `INSERT INTO messages (booking_id, kind, recipient, locale)
+       SELECT booking_id, ?, contact ->> 'email', contact ->> 'locale' FROM attempts WHERE booking_id = ?
+     ON CONFLICT DO NOTHING`,
+    [kind, bookingId],
+  );
+}
+
+/**
+ * Writes what the gateway says of a refund.
+ * @param keeper id of the workflow that keeps a case open if this opens one; 'its own' for late bad news
+ */
+export async function recordRefund(
+  deps: Dependencies,
+  refundId: string,
+  state: Exclude<RefundState, { status: 'unknown' | 'missing' }>,
+  keeper: string | 'its own',
+): Promise<RefundProgress> {
+  return deps.db.transaction(async (trx) => {
+    const before = await readOwed(trx, refundId);
+    if (before.booking_id !== null) await lockAttempt(trx, before.booking_id);
+    await trx('refunds').where({ id: refundId }).forUpdate().first<RefundRow>();
+    const refund = await readOwed(trx, refundId);
+    const reached = state.status === 'refused' ? 'failed' : state.status;
+    if (refund.status === reached && reached !== 'failed') return { refundId, status: reached };
+    if (state.status !== 'refused') {
+      await trx('refunds').where({ id: refundId }).update({ gateway_refund_id: state.refundRef });
+    }
+    deps.metrics.refunds.inc({ reason: refund.reason, status: reached });
+    deps.log.info({ event: `refund.${reached}`, refundId, bookingId: refund.booking_id, go: refund.go });
+    if (reached === 'pending') {
+      await trx('refunds')
+        .where({ id: refundId })
+        .update({ status: 'pending', looks: 0, next_look_at: trx.raw("now() + interval '1 minute'") });
+      await touch(trx, refund.booking_id);
+      return { refundId, status: 'pending' };
+    }
+    if (reached === 'succeeded') {
+      await recordRefunded(trx, refund);
+      await closeOverdueCase(trx, refund);
+      if (refund.status !== 'succeeded') deps.metrics.attempts.inc({ outcome: 'refunded' });
+      return { refundId, status: 'succeeded' };
+    }
+    const reason =
+      state.status === 'refused' ? state.reason : 'code' in state && state.code ? state.code : 'unknown';
+    return { refundId, status: 'failed', caseId: await recordFailed(trx, refund, reason, keeper) };
+  });
+}
+
+async function recordFailed(
+  trx: Knex.Transaction,
+  refund: OwedRefund,
+  reason: string,
+  keeper: string | 'its own',
+): Promise<string> {
+  await trx('refunds').where({ id: refund.id }).update({ status: 'failed', next_look_at: null });
+  if (refund.booking_id !== null) {
+    await trx('attempts')
+      .where({ booking_id: refund.booking_id })
+      .update({
+        status: trx.raw(
+          `CASE WHEN status IN ('refunding', 'refunded') THEN 'needs_attention' ELSE status END`,
+        ),
+      });
+    await queueMessage(trx, refund.booking_id, 'refund-failed');
+  }
+  const detail = `The gateway did not carry out refund ${refund.id}, go ${refund.go}: ${reason}.`;
+  return openCase(trx, { kind: 'refund-failed', refund, detail, workflowId: keeper });
+}
+
+/** The gateway finished a refund that had been reported as overdue: nothing is left to decide. */
+async function closeOverdueCase(trx: Knex.Transaction, refund: OwedRefund): Promise<void> {
+  await trx('cases').where({ refund_id: refund.id, kind: 'refund-overdue' }).whereNull('resolved_at').update({
+    resolved_at: trx.fn.now(),
+    resolved_by: 'payfirst',
+    resolution: 'mark-settled',
+    note: 'The gateway finished the refund after all.',
+  });
+}
+
+/** A refund's news are part of what a booking shows: its version must rise. */
+async function touch(trx: Knex.Transaction, bookingId: string | null): Promise<void> {
+  if (bookingId !== null)
+    await trx('attempts')
+      .where({ booking_id: bookingId })
+      .update({ version: trx.raw('version') });
+}
+
+export function refundActivities(deps: Dependencies) {
+  const { db, gateways } = deps;
+
+  /**
+   * Sends a refund, or finds that it was sent. Reads back before it writes: a key is worth nothing after a day, and a
+   * refund that failed for good must not be sent again under the same go.
+   * @returns the gateway's word; `failed` comes with the case that asks an operator
+   * @throws `gateway-unavailable` (retried without end) when the gateway gave no usable answer
+   */
+  async function sendRefund(refundId: string): Promise<RefundProgress> {
+    const refund = await readOwed(db, refundId);
+    const known = await alreadyDecided(refund);
+    if (known !== undefined) return known;
+    const gateway = gatewayNamed(gateways, refund.gateway);
+    const found = await gateway.readRefund(asSent(refund));
+    if (found.status === 'unknown') throw readBackLater(gateway, found);
+    const state = found.status === 'missing' ? await gateway.refund(asSent(refund)) : found;
+    if (state.status === 'unknown') throw readBackLater(gateway, state);
+    if (state.status === 'missing') throw new Error(`Bug: sending ${refundId} found nothing`);
+    if (state.status === 'refused' && state.replayed) return tryNextKey(gateway, refund, state.reason);
+    return recordRefund(deps, refundId, state, Context.current().info.workflowExecution.workflowId);
+  }
+
+  /** A refusal that is kept for its key: the next key may pass, but only when the refund is certainly not there. */
+  async function tryNextKey(gateway: Gateway, refund: OwedRefund, reason: string): Promise<never> {
+    const found = await gateway.readRefund(asSent(refund));
+    if (found.status === 'missing') {
+      await db('refunds').where({ id: refund.id, key_number: refund.key_number }).increment('key_number', 1);
+    }
+    throw retryLater('gateway-unavailable', `${gateway.name} refused for this key: ${reason}`);
+  }
+
+  async function alreadyDecided(refund: OwedRefund): Promise<RefundProgress | undefined> {
+    if (refund.status === 'succeeded') return { refundId: refund.id, status: 'succeeded' };
+    if (refund.status !== 'failed') return undefined;
+    const open = await db<CaseRow>('cases')
+      .where({ payment_id: refund.payment_id })
+      .whereNull('resolved_at')
+      .first();
+    return open === undefined ? undefined : { refundId: refund.id, status: 'failed', caseId: open.id };
+  }
+
+  /** Reads a refund that is under way. `pending` when nothing changed. */
+  async function readRefund(refundId: string, heard: Ring[]): Promise<RefundProgress> {
+    const refund = await readOwed(db, refundId);
+    await recordHeard(db, refund.booking_id, heard);
+    const known = await alreadyDecided(refund);
+    if (known !== undefined) return known;
+    const gateway = gatewayNamed(gateways, refund.gateway);
+    const state = await gateway.readRefund(asSent(refund));
+    if (state.status === 'unknown') throw readBackLater(gateway, state);
+    if (state.status === 'missing') return { refundId, status: 'unsent' };
+    return recordRefund(deps, refundId, state, Context.current().info.workflowExecution.workflowId);
+  }
+
+  /** A refund has been under way for too long: a person should ask the gateway. */
+  async function reportOverdue(refundId: string): Promise<RefundProgress> {
+    return db.transaction(async (trx) => {
+      const refund = await readOwed(trx, refundId);
+      if (refund.booking_id !== null) {
+        await lockAttempt(trx, refund.booking_id);
+        await trx('attempts')
+          .where({ booking_id: refund.booking_id, status: 'refunding' })
+          .update({ status: 'needs_attention' });
+      }
+      const caseId = await openCase(trx, {
+        kind: 'refund-overdue',
+        refund,
+        detail: `Refund ${refundId} is still ${refund.status} at the gateway, 30 days after it was owed.`,
+        workflowId: Context.current().info.workflowExecution.workflowId,
+      });
+      return { refundId, status: refund.status, caseId };
+    });
+  }
+
+  return { sendRefund, readRefund, reportOverdue };
+}
+
+/** Reasons under which an operator's own settlement of unmatched money is written down. */
+export const settledByOperator: RefundReason = 'external';

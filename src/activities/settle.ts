@@ -1,0 +1,243 @@
+/** Settling: reading the truth at the gateway, then writing what it means, in one transaction. And ending without money. */
+import { createHash } from 'node:crypto';
+import type { Knex } from 'knex';
+import { makeReference, type AttemptStatus } from '../booking';
+import type { TryRow } from '../database';
+import type { Gateway, PaymentState } from '../gateways/gateway';
+import type { Ring } from '../workflows/messages';
+import {
+  deriveId,
+  gatewayNamed,
+  lockAttempt,
+  readBackLater,
+  readStanding,
+  undecided,
+  type Dependencies,
+  type Refusal,
+  type Standing,
+} from './dependencies';
+
+/** Money the gateway says it captured, as `recordPayment` needs it. */
+interface Captured {
+  bookingId: string;
+  gateway: string;
+  ref: string;
+  paid: Extract<PaymentState, { status: 'paid' }>;
+}
+
+/** What an attempt can end as without money. */
+export type EmptyOutcome = 'expired' | 'canceled';
+
+/** References to choose from: 50 bits clash once in millions, and the second choice settles it. */
+function referencesFor(bookingId: string): string[] {
+  return ['', '\u0000second'].map((salt) =>
+    makeReference(
+      createHash('sha256')
+        .update(bookingId + salt)
+        .digest(),
+    ),
+  );
+}
+
+/** Writes down which events were heard; the same event twice is one row. */
+export async function recordHeard(db: Knex, bookingId: string | null, heard: readonly Ring[]): Promise<void> {
+  const events = heard
+    .filter((ring) => ring.eventId !== undefined)
+    .map((ring) => ({ ...ring, bookingId, heardAt: ring.at }));
+  if (events.length > 0) await db.raw('SELECT hear_events(?::jsonb)', [JSON.stringify(events)]);
+}
+
+/**
+ * Decides what captured money buys: the booking, or a refund row with its reason. One round trip; asking again about the
+ * same payment answers what was decided.
+ */
+export async function recordPayment(
+  deps: Dependencies,
+  captured: Captured,
+  heard: readonly Ring[],
+): Promise<void> {
+  const { paid } = captured;
+  const result = await deps.db.raw<{
+    rows: { status: AttemptStatus; refund_id: string | null; newly: boolean }[];
+  }>('SELECT * FROM settle_payment(?, ?, ?, ?, ?, ?, ?, ?, ?)', [
+    captured.bookingId,
+    captured.gateway,
+    captured.ref,
+    paid.chargeRef,
+    paid.total.amountMinor,
+    paid.total.currency,
+    deriveId('payment', captured.gateway, paid.chargeRef),
+    deriveId('refund', captured.gateway, paid.chargeRef),
+    referencesFor(captured.bookingId),
+  ]);
+  const decided = result.rows[0];
+  if (decided?.newly !== true) return;
+  const { bookingId } = captured;
+  deps.metrics.tries.inc({ gateway: captured.gateway, result: 'paid' });
+  deps.log.info({ event: 'payment.settled', bookingId, status: decided.status, refundId: decided.refund_id });
+  if (decided.refund_id !== null) return;
+  deps.metrics.attempts.inc({ outcome: 'confirmed' });
+  const firstRing = heard.map((ring) => Date.parse(ring.at)).sort((a, b) => a - b)[0];
+  if (firstRing !== undefined)
+    deps.metrics.webhookToConfirmed.observe(Math.max(0, (Date.now() - firstRing) / 1000));
+}
+
+export function settleActivities(deps: Dependencies) {
+  const { db, gateways, log, metrics } = deps;
+
+  /**
+   * Reads every payment object of the attempt at its gateway and writes what that means: confirmed, refused with a
+   * refund to send, processing, declined, or nothing new.
+   * @param heard the rings that led here, to be written down
+   * @throws `gateway-unavailable` (retried) when a gateway gave no usable answer: unknown is not failed
+   */
+  async function settle(bookingId: string, heard: Ring[]): Promise<Standing> {
+    await recordHeard(db, bookingId, heard);
+    const tries = await db<TryRow>('payment_tries')
+      .where({ booking_id: bookingId })
+      .whereIn('status', ['open', 'paid'])
+      .orderBy('try');
+    for (const row of tries) await settleTry(row, heard);
+    return readStanding(db, bookingId);
+  }
+
+  async function settleTry(row: TryRow, heard: readonly Ring[]): Promise<PaymentState['status']> {
+    if (row.gateway_ref === null) throw new Error(`Bug: an open try without a reference, ${row.booking_id}`);
+    const gateway = gatewayNamed(gateways, row.gateway);
+    const state = await gateway.read(row.gateway_ref);
+    if (state.status === 'unknown') throw readBackLater(gateway, state);
+    if (state.status === 'paid') {
+      const captured = { bookingId: row.booking_id, gateway: row.gateway, ref: row.gateway_ref, paid: state };
+      await recordPayment(deps, captured, heard);
+    } else {
+      await db.transaction((trx) => recordUnpaid(trx, row, state));
+    }
+    return state.status;
+  }
+
+  async function recordUnpaid(
+    trx: Knex.Transaction,
+    seen: TryRow,
+    state: Exclude<PaymentState, { status: 'paid' | 'unknown' }>,
+  ): Promise<void> {
+    const attempt = await lockAttempt(trx, seen.booking_id);
+    if (attempt === undefined || !undecided(attempt)) return;
+    const key = { booking_id: seen.booking_id, try: seen.try };
+    const row = await trx<TryRow>('payment_tries').where(key).first();
+    if (row?.status !== 'open') return;
+    const become = (change: Record<string, unknown>) =>
+      trx('attempts').where({ booking_id: seen.booking_id }).update(change);
+    switch (state.status) {
+      case 'processing':
+        if (attempt.status !== 'processing') await become({ status: 'processing' });
+        return;
+      case 'unpaid':
+        // It failed after all, or the customer chose another card: payable again.
+        if (attempt.status === 'processing') await become({ status: 'awaiting_payment' });
+        return;
+      case 'failed': {
+        const known = row.failure_ref === state.failureRef;
+        if (known && attempt.status !== 'processing') return;
+        const failure = known
+          ? {}
+          : {
+              failure: JSON.stringify({ type: 'payment-declined', ...(state.code && { code: state.code }) }),
+            };
+        await trx('payment_tries').where(key).update({ failure_ref: state.failureRef });
+        await become({ status: 'awaiting_payment', ...failure });
+        metrics.failures.inc({ type: 'payment-declined' });
+        metrics.tries.inc({ gateway: seen.gateway, result: 'declined' });
+        log.info({ event: 'payment.declined', bookingId: seen.booking_id, try: seen.try, code: state.code });
+        return;
+      }
+      case 'expired':
+      case 'missing':
+        await trx('payment_tries').where(key).update({ status: 'closed', next_look_at: null });
+        await become({ status: 'awaiting_payment', failure: JSON.stringify({ type: 'payment-canceled' }) });
+        metrics.failures.inc({ type: 'payment-canceled' });
+        metrics.tries.inc({ gateway: seen.gateway, result: 'closed' });
+        return;
+    }
+  }
+
+  /**
+   * Ends the attempt without money: closes its payment objects at the gateway first, and only when all are closed writes
+   * the outcome. What turns out paid is settled as usual, for the customer was faster.
+   * @returns where the attempt stands; `processing` when the gateway itself cannot say yet
+   * @throws `gateway-unavailable` (retried without end) when a gateway did not answer: the attempt stays open till it does
+   */
+  async function end(bookingId: string, outcome: EmptyOutcome, heard: Ring[]): Promise<Standing | Refusal> {
+    await recordHeard(db, bookingId, heard);
+    const tries = await db<TryRow>('payment_tries')
+      .where({ booking_id: bookingId })
+      .whereIn('status', ['opening', 'open'])
+      .orderBy('try');
+    let processing = false;
+    for (const row of tries) {
+      const closed = await closeTry(row);
+      if (closed === 'paid') await settleTry(row, heard);
+      if (closed === 'processing') {
+        await settleTry(row, heard);
+        processing = true;
+      }
+    }
+    if (processing)
+      return outcome === 'canceled' ? { refused: 'not-cancelable' } : readStanding(db, bookingId);
+    await db.transaction((trx) => recordEnd(trx, bookingId, outcome));
+    return readStanding(db, bookingId);
+  }
+
+  async function closeTry(row: TryRow): Promise<'closed' | 'paid' | 'processing'> {
+    const gateway = gatewayNamed(gateways, row.gateway);
+    const ref = row.gateway_ref ?? (await learnLostRef(gateway, row));
+    if (ref === undefined) return 'closed';
+    const closed = await gateway.close(ref);
+    if (closed.status === 'unknown') throw readBackLater(gateway, closed);
+    return closed.status;
+  }
+
+  /** An object whose making got no answer is found again by making it again with the same key. */
+  async function learnLostRef(gateway: Gateway, row: TryRow): Promise<string | undefined> {
+    const attempt = await db('attempts')
+      .where({ booking_id: row.booking_id })
+      .first<{ total_minor: number; currency: string }>();
+    const opened = await gateway.open({
+      bookingId: row.booking_id,
+      try: row.try,
+      keyNumber: row.key_number,
+      total: { amountMinor: attempt.total_minor, currency: attempt.currency },
+    });
+    if (opened.status === 'unknown') throw readBackLater(gateway, opened);
+    // A refused object never was; nobody can pay it.
+    return opened.status === 'opened' ? opened.ref : undefined;
+  }
+
+  async function recordEnd(trx: Knex.Transaction, bookingId: string, outcome: EmptyOutcome): Promise<void> {
+    const attempt = await lockAttempt(trx, bookingId);
+    if (attempt === undefined || !undecided(attempt)) return;
+    await trx('attempts')
+      .where({ booking_id: bookingId })
+      .update({ status: outcome, ended_at: trx.fn.now() });
+    await trx('payment_tries')
+      .where({ booking_id: bookingId })
+      .whereIn('status', ['opening', 'open'])
+      .update({ status: 'closed', next_look_at: null });
+    metrics.attempts.inc({ outcome });
+    log.info({ event: `attempt.${outcome}`, bookingId });
+  }
+
+  /** Closes what an attempt that failed to open may have left at the gateway, so that nothing stays behind there. */
+  async function closeLeftovers(bookingId: string): Promise<void> {
+    const tries = await db<TryRow>('payment_tries')
+      .where({ booking_id: bookingId })
+      .whereIn('status', ['opening', 'open']);
+    for (const row of tries) {
+      await closeTry(row);
+      await db('payment_tries')
+        .where({ booking_id: bookingId, try: row.try })
+        .update({ status: 'closed', next_look_at: null });
+    }
+  }
+
+  return { settle, end, closeLeftovers };
+}
