@@ -1,0 +1,52 @@
+import { Account, Origin } from './account';
+import { Parameters } from './parameters';
+import { pause } from './pause';
+import { createRefund, failRefund } from './refunds';
+import { isMeant, RefundMode, strike, Subject } from './switches';
+import { Refund } from './wire';
+
+/** From the answer `pending` to the failure, where the mode `failed` shows `pending` first. */
+const soonMs = 20;
+
+/** Makes refunds as the switched-on mode says, and lets those fail later that are to fail later. */
+export class RefundDesk {
+  private readonly modes: RefundMode[] = [];
+
+  constructor(
+    private readonly account: Account,
+    /** Runs a deed and sends the events it made. */
+    private readonly act: (deed: () => void) => void,
+    private readonly closing: AbortSignal,
+  ) {}
+
+  /** The newest mode that matches wins. */
+  setMode(mode: RefundMode): void {
+    this.modes.unshift(mode);
+  }
+
+  clear(): void {
+    this.modes.length = 0;
+  }
+
+  /** `POST /v1/refunds`. */
+  create(parameters: Parameters, origin: Origin, subject: Subject): Refund {
+    const plain: RefundMode = { mode: 'succeeded', times: null };
+    const isWanted = (one: RefundMode): boolean => isMeant(subject, one.match);
+    const mode = this.modes.find(isWanted) ?? plain;
+    const refund = createRefund(this.account, parameters, origin, mode);
+    // A refused refund uses up no strike of the mode.
+    strike(this.modes, isWanted);
+    if (mode.mode === 'failed' && mode.answer === 'pending')
+      this.failLater(refund.id, soonMs, mode.failureReason);
+    if (mode.mode === 'fail-after-success' && mode.afterMs !== undefined)
+      this.failLater(refund.id, mode.afterMs, mode.failureReason);
+    return refund;
+  }
+
+  private failLater(id: string, ms: number, failureReason: string): void {
+    void pause(ms, this.closing).then((isTime) => {
+      if (isTime && this.account.refund(id).status !== 'failed')
+        this.act(() => failRefund(this.account, id, failureReason));
+    });
+  }
+}
