@@ -49,7 +49,7 @@ export type Outcome = 'confirmed' | 'refunded' | 'expired' | 'canceled' | 'faile
 
 /** Why a refund exists. The first three are failures of settling, the next two happen to money outside an open attempt, and `external` is what went back by other hands. */
 export type RefundReason =
-  'slot-unavailable' | 'offering-closed' | 'amount-mismatch' | 'late-payment' | 'second-payment';
+  'slot-unavailable' | 'offering-closed' | 'amount-mismatch' | 'late-payment' | 'second-payment' | 'external';
 
 /** State of a refund row. `unsent`: owed, the gateway has not acknowledged it yet. */
 export type RefundStatus = 'unsent' | 'pending' | 'succeeded' | 'failed';

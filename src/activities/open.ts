@@ -234,8 +234,13 @@ export function openActivities(deps: Dependencies) {
     });
   }
 
-  /** No payment object could be made in time: the attempt ends. Nobody holds a secret to pay by, so no money can come. */
-  async function giveUpOpening(bookingId: string): Promise<Standing> {
+  /**
+   * No payment object could be made in time: the attempt ends. Nobody holds a secret to pay by, so no money can come.
+   * Writes the attempt's row when even that is missing.
+   */
+  async function giveUpOpening(input: BookInput): Promise<Standing> {
+    const { bookingId } = input;
+    await db.transaction((trx) => writeAttempt(trx, input));
     const changed = await db('attempts')
       .where({ booking_id: bookingId, status: 'awaiting_payment' })
       .whereNull('expires_at')

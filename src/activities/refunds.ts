@@ -1,7 +1,7 @@
 /** Giving back: sending a refund, reading it back, and opening a case when it cannot be done. Never swallows a failure. */
 import { Context } from '@temporalio/activity';
 import type { Knex } from 'knex';
-import type { CaseKind, RefundReason } from '../booking';
+import type { AttemptStatus, CaseKind, RefundReason } from '../booking';
 import type { CaseRow, RefundRow } from '../database';
 import type { Gateway, RefundState, RefundToSend } from '../gateways/gateway';
 import { caseWorkflowId, type RefundProgress, type Ring } from '../workflows/messages';
@@ -79,32 +79,51 @@ export async function openCase(
   return id;
 }
 
+/**
+ * Reasons whose refund is the attempt's own end. Any other refund is of stray money: it leaves the status of its attempt
+ * as it was.
+ */
+const settlingReasons: readonly RefundReason[] = ['slot-unavailable', 'offering-closed', 'amount-mismatch'];
+
+/** Moves the attempt along with its refund, and raises its version in any case: the refund is part of what it shows. */
+async function moveAttempt(
+  trx: Knex.Transaction,
+  refund: OwedRefund,
+  from: readonly AttemptStatus[],
+  to: AttemptStatus,
+): Promise<void> {
+  if (refund.booking_id === null) return;
+  const moves = settlingReasons.includes(refund.reason);
+  await trx('attempts')
+    .where({ booking_id: refund.booking_id })
+    .update({
+      status: moves
+        ? trx.raw('CASE WHEN status = ANY(?::text[]) THEN ? ELSE status END', [[...from], to])
+        : trx.raw('status'),
+      ...(to === 'refunded' ? { ended_at: trx.raw('coalesce(ended_at, now())') } : {}),
+    });
+}
+
 /** Marks a refund as done: the row, the attempt, and the one message. */
 export async function recordRefunded(trx: Knex.Transaction, refund: OwedRefund): Promise<void> {
   await trx('refunds')
     .where({ id: refund.id })
     .update({ status: 'succeeded', next_look_at: null, settled_at: trx.fn.now() });
-  if (refund.booking_id === null) return;
-  await trx('attempts')
-    .where({ booking_id: refund.booking_id })
-    .update({
-      // A stray payment's refund leaves the status of its attempt as it was.
-      status: trx.raw(`CASE WHEN status IN ('refunding', 'needs_attention') THEN 'refunded' ELSE status END`),
-      ended_at: trx.raw('coalesce(ended_at, now())'),
-    });
-  await queueMessage(trx, refund.booking_id, 'payment-refunded');
+  await moveAttempt(trx, refund, ['refunding', 'needs_attention'], 'refunded');
+  await queueMessage(trx, refund, 'payment-refunded');
 }
 
 async function queueMessage(
   trx: Knex.Transaction,
-  bookingId: string,
+  refund: OwedRefund,
   kind: 'payment-refunded' | 'refund-failed',
 ): Promise<void> {
+  if (refund.booking_id === null) return;
   await trx.raw(
     `INSERT INTO messages (booking_id, kind, recipient, locale)
        SELECT booking_id, ?, contact ->> 'email', contact ->> 'locale' FROM attempts WHERE booking_id = ?
      ON CONFLICT DO NOTHING`,
-    [kind, bookingId],
+    [kind, refund.booking_id],
   );
 }
 
@@ -134,13 +153,13 @@ export async function recordRefund(
       await trx('refunds')
         .where({ id: refundId })
         .update({ status: 'pending', looks: 0, next_look_at: trx.raw("now() + interval '1 minute'") });
-      await touch(trx, refund.booking_id);
+      await moveAttempt(trx, refund, [], 'refunding');
       return { refundId, status: 'pending' };
     }
     if (reached === 'succeeded') {
       await recordRefunded(trx, refund);
       await closeOverdueCase(trx, refund);
-      if (refund.status !== 'succeeded') deps.metrics.attempts.inc({ outcome: 'refunded' });
+      if (settlingReasons.includes(refund.reason)) deps.metrics.attempts.inc({ outcome: 'refunded' });
       return { refundId, status: 'succeeded' };
     }
     const reason =
@@ -156,16 +175,8 @@ async function recordFailed(
   keeper: string | 'its own',
 ): Promise<string> {
   await trx('refunds').where({ id: refund.id }).update({ status: 'failed', next_look_at: null });
-  if (refund.booking_id !== null) {
-    await trx('attempts')
-      .where({ booking_id: refund.booking_id })
-      .update({
-        status: trx.raw(
-          `CASE WHEN status IN ('refunding', 'refunded') THEN 'needs_attention' ELSE status END`,
-        ),
-      });
-    await queueMessage(trx, refund.booking_id, 'refund-failed');
-  }
+  await moveAttempt(trx, refund, ['refunding', 'refunded'], 'needs_attention');
+  await queueMessage(trx, refund, 'refund-failed');
   const detail = `The gateway did not carry out refund ${refund.id}, go ${refund.go}: ${reason}.`;
   return openCase(trx, { kind: 'refund-failed', refund, detail, workflowId: keeper });
 }
@@ -180,12 +191,11 @@ async function closeOverdueCase(trx: Knex.Transaction, refund: OwedRefund): Prom
   });
 }
 
-/** A refund's news are part of what a booking shows: its version must rise. */
-async function touch(trx: Knex.Transaction, bookingId: string | null): Promise<void> {
-  if (bookingId !== null)
-    await trx('attempts')
-      .where({ booking_id: bookingId })
-      .update({ version: trx.raw('version') });
+/** The workflow that runs this activity: it stays open until a case of its own is resolved. */
+function thisWorkflowId(): string {
+  const workflow = Context.current().info.workflowExecution;
+  if (workflow === undefined) throw new Error('Bug: this activity belongs to a workflow');
+  return workflow.workflowId;
 }
 
 export function refundActivities(deps: Dependencies) {
@@ -208,7 +218,7 @@ export function refundActivities(deps: Dependencies) {
     if (state.status === 'unknown') throw readBackLater(gateway, state);
     if (state.status === 'missing') throw new Error(`Bug: sending ${refundId} found nothing`);
     if (state.status === 'refused' && state.replayed) return tryNextKey(gateway, refund, state.reason);
-    return recordRefund(deps, refundId, state, Context.current().info.workflowExecution.workflowId);
+    return recordRefund(deps, refundId, state, thisWorkflowId());
   }
 
   /** A refusal that is kept for its key: the next key may pass, but only when the refund is certainly not there. */
@@ -240,24 +250,20 @@ export function refundActivities(deps: Dependencies) {
     const state = await gateway.readRefund(asSent(refund));
     if (state.status === 'unknown') throw readBackLater(gateway, state);
     if (state.status === 'missing') return { refundId, status: 'unsent' };
-    return recordRefund(deps, refundId, state, Context.current().info.workflowExecution.workflowId);
+    return recordRefund(deps, refundId, state, thisWorkflowId());
   }
 
   /** A refund has been under way for too long: a person should ask the gateway. */
   async function reportOverdue(refundId: string): Promise<RefundProgress> {
     return db.transaction(async (trx) => {
       const refund = await readOwed(trx, refundId);
-      if (refund.booking_id !== null) {
-        await lockAttempt(trx, refund.booking_id);
-        await trx('attempts')
-          .where({ booking_id: refund.booking_id, status: 'refunding' })
-          .update({ status: 'needs_attention' });
-      }
+      if (refund.booking_id !== null) await lockAttempt(trx, refund.booking_id);
+      await moveAttempt(trx, refund, ['refunding'], 'needs_attention');
       const caseId = await openCase(trx, {
         kind: 'refund-overdue',
         refund,
         detail: `Refund ${refundId} is still ${refund.status} at the gateway, 30 days after it was owed.`,
-        workflowId: Context.current().info.workflowExecution.workflowId,
+        workflowId: thisWorkflowId(),
       });
       return { refundId, status: refund.status, caseId };
     });
@@ -265,6 +271,3 @@ export function refundActivities(deps: Dependencies) {
 
   return { sendRefund, readRefund, reportOverdue };
 }
-
-/** Reasons under which an operator's own settlement of unmatched money is written down. */
-export const settledByOperator: RefundReason = 'external';

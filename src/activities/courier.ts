@@ -1,0 +1,146 @@
+/** The courier: sends queued messages, once each. A message that cannot be sent becomes a case and never touches a booking. */
+import { Context } from '@temporalio/activity';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import type { QuotedItem } from '../booking';
+import { caseWorkflowId, searchAttributes, workflowTypes } from '../workflows/messages';
+import { deriveId, type Dependencies } from './dependencies';
+import { textsFor } from './mails/mail';
+import { standBy } from './standing';
+
+/** Pause between two rounds, in ms: a confirmation mail within a second is soon enough. */
+const roundMs = 500;
+
+/** Messages taken up in one round; bounds how long a round may hold the loop. */
+const messagesPerRound = 20;
+
+/** After this many failed goes (about 3 days with the gaps below) a person is asked. */
+const goesMax = 16;
+
+/** Longest gap between two goes, in seconds. */
+const longestGapSeconds = 6 * 3600;
+
+interface DueMessage {
+  booking_id: string;
+  kind: string;
+  recipient: string;
+  locale: string | null;
+  tries: number;
+  contact: { name: string };
+  quote: { items: QuotedItem[] };
+  total_minor: number;
+  currency: string;
+  reference: string | null;
+  paid_minor: number | null;
+  paid_currency: string | null;
+  reason: string | null;
+}
+
+export function courierActivities(deps: Dependencies) {
+  const { db, log } = deps;
+
+  /** Runs until its worker shuts down or the turn is over. Without a mail server messages stay queued, and a gauge shows it. */
+  async function carryMessages(): Promise<void> {
+    await standBy(roundMs, async () => {
+      if (deps.sendMail === undefined) return;
+      for (const message of await dueMessages()) {
+        Context.current().heartbeat();
+        await carry(message, deps.sendMail);
+      }
+    });
+  }
+
+  async function dueMessages(): Promise<DueMessage[]> {
+    const result = await db.raw<{ rows: DueMessage[] }>(
+      `SELECT m.booking_id, m.kind, m.recipient, m.locale, m.tries, a.contact, a.quote, a.total_minor, a.currency,
+         b.reference, r.amount_minor AS paid_minor, r.currency AS paid_currency, r.reason
+       FROM messages m JOIN attempts a USING (booking_id) LEFT JOIN bookings b ON b.id = a.booking_id
+       LEFT JOIN LATERAL (SELECT r.amount_minor, r.reason, p.currency FROM refunds r JOIN payments p ON p.id = r.payment_id
+         WHERE p.booking_id = m.booking_id ORDER BY r.created_at DESC LIMIT 1) AS r ON m.kind <> 'booking-confirmed'
+       WHERE m.next_send_at <= now() ORDER BY m.next_send_at LIMIT ?`,
+      [messagesPerRound],
+    );
+    return result.rows;
+  }
+
+  async function carry(message: DueMessage, send: NonNullable<Dependencies['sendMail']>): Promise<void> {
+    const key = { booking_id: message.booking_id, kind: message.kind, recipient: message.recipient };
+    const text = textsFor(message.locale)[message.kind];
+    if (text === undefined) throw new Error(`Bug: no text for ${message.kind}`);
+    const facts = {
+      name: message.contact.name,
+      reference: message.reference,
+      bookingId: message.booking_id,
+      items: message.quote.items,
+      total: {
+        amountMinor: message.paid_minor ?? message.total_minor,
+        currency: message.paid_currency ?? message.currency,
+      },
+      reason: message.reason,
+    };
+    // Counted before the deed: a sender that dies every time must not send for ever.
+    const gapSeconds = Math.min(2 ** message.tries * 5, longestGapSeconds);
+    await db('messages')
+      .where(key)
+      .update({
+        tries: message.tries + 1,
+        next_send_at: db.raw('now() + make_interval(secs => ?)', [gapSeconds]),
+      });
+    try {
+      await send({
+        to: message.recipient,
+        ...text(facts),
+        messageId: `<${deriveId('booking', message.booking_id, message.kind, message.recipient)}@payfirst>`,
+      });
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+      log.warn({ event: 'message.unsent', bookingId: message.booking_id, kind: message.kind, code });
+      if (message.tries + 1 >= goesMax) await giveUp(message, key, code);
+      return;
+    }
+    await db('messages').where(key).update({ sent_at: db.fn.now(), next_send_at: null });
+    log.info({ event: 'message.sent', bookingId: message.booking_id, kind: message.kind });
+  }
+
+  async function giveUp(message: DueMessage, key: Record<string, string>, code: string): Promise<void> {
+    // A resent message may fail again: that is another case, while a crash in here finds the same one.
+    const before = await db('cases')
+      .where({ booking_id: message.booking_id, kind: 'message-failed' })
+      .whereNotNull('resolved_at')
+      .count<{ count: number }[]>('*');
+    const caseId = deriveId('case', 'message-failed', ...Object.values(key), String(before[0]?.count ?? 0));
+    // The keeper first: should we die in between, the message is still due and this runs again.
+    await startKeeper(caseId, message.booking_id);
+    await db.transaction(async (trx) => {
+      await trx('messages').where(key).update({ next_send_at: null });
+      await trx('cases')
+        .insert({
+          id: caseId,
+          workflow_id: caseWorkflowId(caseId),
+          booking_id: message.booking_id,
+          kind: 'message-failed',
+          detail: `The message ${message.kind} could not be sent in ${goesMax} goes: ${code}.`,
+        })
+        .onConflict('id')
+        .ignore();
+    });
+  }
+
+  async function startKeeper(caseId: string, bookingId: string): Promise<void> {
+    try {
+      await deps.temporal.workflow.start(workflowTypes.attendCase, {
+        workflowId: caseWorkflowId(caseId),
+        taskQueue: deps.taskQueue,
+        workflowIdReusePolicy: 'REJECT_DUPLICATE',
+        args: [{ caseId, bookingId }],
+        typedSearchAttributes: [
+          { key: searchAttributes.bookingId, value: bookingId },
+          { key: searchAttributes.needsAttention, value: true },
+        ],
+      });
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    }
+  }
+
+  return { carryMessages };
+}

@@ -1,0 +1,24 @@
+/** All activities, built from what they need. Their names are stored in histories: renaming one breaks running workflows. */
+import { caseActivities } from './cases';
+import { courierActivities } from './courier';
+import type { Dependencies } from './dependencies';
+import { openActivities } from './open';
+import { reconcileActivities } from './reconcile';
+import { refundActivities } from './refunds';
+import { settleActivities } from './settle';
+import { watchActivities } from './watch';
+
+export type Activities = ReturnType<typeof createActivities>;
+
+/** Makes the activities a worker runs. */
+export function createActivities(deps: Dependencies) {
+  return {
+    ...openActivities(deps),
+    ...settleActivities(deps),
+    ...refundActivities(deps),
+    ...reconcileActivities(deps),
+    ...caseActivities(deps),
+    ...watchActivities(deps),
+    ...courierActivities(deps),
+  };
+}

@@ -1,0 +1,51 @@
+/** Mails in English. Times are told in the slot's own zone. */
+import type { Money, QuotedItem } from '../../booking';
+import type { MailFacts, Texts } from './mail';
+
+function when(item: QuotedItem): string {
+  const format = new Intl.DateTimeFormat('en-GB', {
+    dateStyle: 'full',
+    timeStyle: 'short',
+    timeZone: item.timeZone,
+  });
+  return `${format.format(new Date(item.startsAt))} (${item.timeZone})`;
+}
+
+function price(money: Money): string {
+  const format = new Intl.NumberFormat('en', { style: 'currency', currency: money.currency });
+  const digits = format.resolvedOptions().maximumFractionDigits ?? 2;
+  return format.format(money.amountMinor / 10 ** digits);
+}
+
+function lines(facts: MailFacts): string {
+  return facts.items
+    .map((item) => `- ${item.title}, ${when(item)}${item.seats > 1 ? `, ${item.seats} seats` : ''}`)
+    .join('\n');
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  'slot-unavailable': 'someone else’s payment for the last seats arrived before yours',
+  'offering-closed': 'the offering was closed or had started when your payment arrived',
+  'amount-mismatch': 'the amount that arrived was not the amount we quoted',
+  'late-payment': 'your payment arrived after the attempt had ended',
+  'second-payment': 'you had paid for this booking already',
+};
+
+function because(facts: MailFacts): string {
+  return (facts.reason !== null && reasons[facts.reason]) || 'it did not buy a booking';
+}
+
+export const english: Texts = {
+  'booking-confirmed': (facts) => ({
+    subject: `Your booking ${facts.reference ?? ''} is confirmed`,
+    text: `Hello ${facts.name},\n\nyour payment of ${price(facts.total)} arrived, and your booking stands:\n\n${lines(facts)}\n\nReference: ${facts.reference ?? ''}\n`,
+  }),
+  'payment-refunded': (facts) => ({
+    subject: `Your payment of ${price(facts.total)} has been given back`,
+    text: `Hello ${facts.name},\n\nwe gave your payment of ${price(facts.total)} back in full, because ${because(facts)}. Depending on your bank it can take some days until you see it.\n\nIt was for:\n\n${lines(facts)}\n\nIf you write to us, quote ${facts.bookingId}.\n`,
+  }),
+  'refund-failed': (facts) => ({
+    subject: `Giving back your payment of ${price(facts.total)} takes longer`,
+    text: `Hello ${facts.name},\n\nwe owe you ${price(facts.total)}, because ${because(facts)}. Your bank did not accept the refund at the first go. A person is looking after it now; you need not do anything.\n\nIf you write to us, quote ${facts.bookingId}.\n`,
+  }),
+};

@@ -1,0 +1,179 @@
+/** Money, or bad news of a refund, that comes when the attempt is over or cannot be found. Cheap when nothing is owed. */
+import { WorkflowNotFoundError } from '@temporalio/client';
+import type { Knex } from 'knex';
+import type { AttemptRow, CaseRow, PaymentRow } from '../database';
+import type { PaymentState } from '../gateways/gateway';
+import {
+  bookingWorkflowId,
+  caseWorkflowId,
+  doorbellSignal,
+  type ReconcileInput,
+  type Ring,
+} from '../workflows/messages';
+import { deriveId, gatewayNamed, readBackLater, undecided, type Dependencies } from './dependencies';
+import { asSent, readOwed, recordRefund } from './refunds';
+import { recordHeard, recordPayment } from './settle';
+
+/** What is still owed after a look: refunds to send, and cases that need a workflow to keep them open. */
+export interface Owed {
+  refundIds: string[];
+  caseIds: string[];
+  /** For the search attribute; null when no attempt of ours is concerned. */
+  bookingId: string | null;
+}
+
+export function reconcileActivities(deps: Dependencies) {
+  const { db, gateways, log, metrics } = deps;
+
+  /**
+   * Looks at one payment object of a gateway and writes what is owed: rings the attempt when it is open, gives stray
+   * money back, opens a case for money of ours whose attempt is lost and for a refund that failed after it said success.
+   * @throws `gateway-unavailable` (retried without end) when the gateway gave no usable answer
+   */
+  async function reconcile(input: ReconcileInput, heard: Ring[]): Promise<Owed> {
+    const attempt = await findAttempt(input);
+    const bookingId = attempt?.booking_id ?? null;
+    await recordHeard(db, bookingId, heard);
+    if (attempt !== undefined && undecided(attempt) && (await ringAttempt(attempt.booking_id, heard))) {
+      return { refundIds: [], caseIds: [], bookingId };
+    }
+    const caseIds: string[] = [];
+    if (await worthReading(input)) {
+      const gateway = gatewayNamed(gateways, input.gateway);
+      const state = await gateway.read(input.ref);
+      if (state.status === 'unknown') throw readBackLater(gateway, state);
+      if (state.status === 'paid') {
+        const caseId = await recordStray(input, attempt, state, state.bookingId ?? null, heard);
+        if (caseId !== undefined) caseIds.push(caseId);
+      }
+    }
+    caseIds.push(...(await lookAtRefunds(input)));
+    return { refundIds: await unsentRefunds(input), caseIds, bookingId };
+  }
+
+  async function findAttempt(input: ReconcileInput): Promise<AttemptRow | undefined> {
+    if (input.bookingId !== null) {
+      return db<AttemptRow>('attempts').where({ booking_id: input.bookingId }).first();
+    }
+    return db<AttemptRow>('attempts')
+      .join('payment_tries', 'payment_tries.booking_id', 'attempts.booking_id')
+      .where({ gateway: input.gateway, gateway_ref: input.ref })
+      .select('attempts.*')
+      .first<AttemptRow | undefined>();
+  }
+
+  /** Passes the ring on. False when the attempt's workflow is gone although its row is open: then we do its work here. */
+  async function ringAttempt(bookingId: string, heard: readonly Ring[]): Promise<boolean> {
+    const ring: Ring = heard[0] ?? { by: 'operator', at: new Date().toISOString() };
+    try {
+      await deps.temporal.workflow.getHandle(bookingWorkflowId(bookingId)).signal(doorbellSignal, ring);
+      return true;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  }
+
+  /** Money we know, and that nothing was ever given back of, has no news to bring: the ordinary late webhook ends here. */
+  async function worthReading(input: ReconcileInput): Promise<boolean> {
+    const known = await db<PaymentRow>('payments')
+      .where({ gateway: input.gateway, gateway_ref: input.ref })
+      .first();
+    return known === undefined;
+  }
+
+  async function recordStray(
+    input: ReconcileInput,
+    attempt: AttemptRow | undefined,
+    paid: Extract<PaymentState, { status: 'paid' }>,
+    claimed: string | null,
+    heard: readonly Ring[],
+  ): Promise<string | undefined> {
+    if (attempt !== undefined) {
+      const captured = { bookingId: attempt.booking_id, gateway: input.gateway, ref: input.ref, paid };
+      await recordPayment(deps, captured, heard);
+      return undefined;
+    }
+    if (claimed === null) {
+      metrics.notOurs.inc({ gateway: input.gateway });
+      log.info({ event: 'payment.not-ours', gateway: input.gateway });
+      return undefined;
+    }
+    return db.transaction((trx) => recordUnmatched(trx, input, paid, claimed));
+  }
+
+  /** Money that carries an id of ours, but the attempt is not in our tables: never refunded by itself, a person looks. */
+  async function recordUnmatched(
+    trx: Knex.Transaction,
+    input: ReconcileInput,
+    paid: Extract<PaymentState, { status: 'paid' }>,
+    claimed: string,
+  ): Promise<string> {
+    const paymentId = deriveId('payment', input.gateway, paid.chargeRef);
+    const caseId = deriveId('case', 'unmatched-payment', paymentId);
+    const written = await trx('payments')
+      .insert({
+        id: paymentId,
+        gateway: input.gateway,
+        gateway_ref: input.ref,
+        gateway_payment_id: paid.chargeRef,
+        amount_minor: paid.total.amountMinor,
+        currency: paid.total.currency,
+        status: 'captured',
+        disposition: 'unmatched',
+      })
+      .onConflict(['gateway', 'gateway_payment_id'])
+      .ignore()
+      .returning('id');
+    if (written.length === 0) return caseId;
+    await trx('cases').insert({
+      id: caseId,
+      workflow_id: caseWorkflowId(caseId),
+      payment_id: paymentId,
+      kind: 'unmatched-payment',
+      amount_minor: paid.total.amountMinor,
+      currency: paid.total.currency,
+      detail: `${input.gateway} captured ${input.ref} for ${claimed}, of which we have no record.`,
+    });
+    log.error({ event: 'payment.unmatched', bookingId: claimed, gateway: input.gateway, caseId });
+    return caseId;
+  }
+
+  /** Reads the refunds of this payment back; one that failed after it said success is late bad news with its own case. */
+  async function lookAtRefunds(input: ReconcileInput): Promise<string[]> {
+    const refunds = await refundsOf(input).whereIn('refunds.status', ['pending', 'succeeded', 'failed']);
+    const caseIds: string[] = [];
+    for (const { id } of refunds) {
+      const settledByHand = await db<CaseRow>('cases')
+        .where({ refund_id: id, resolution: 'mark-settled' })
+        .first();
+      if (settledByHand !== undefined) continue;
+      const refund = await readOwed(db, id);
+      const gateway = gatewayNamed(gateways, refund.gateway);
+      const state = await gateway.readRefund(asSent(refund));
+      if (state.status === 'unknown') throw readBackLater(gateway, state);
+      if (state.status === 'missing') continue;
+      const progress = await recordRefund(deps, id, state, 'its own');
+      if (progress.caseId !== undefined) caseIds.push(progress.caseId);
+    }
+    if (caseIds.length === 0) return [];
+    // A case that the attempt's or another workflow keeps open needs no second keeper.
+    const own = await db<CaseRow>('cases').whereIn('id', caseIds).whereRaw("workflow_id = 'case/' || id");
+    return own.map((row) => row.id);
+  }
+
+  async function unsentRefunds(input: ReconcileInput): Promise<string[]> {
+    const rows = await refundsOf(input).whereIn('refunds.status', ['unsent', 'pending']);
+    return rows.map((row) => row.id);
+  }
+
+  function refundsOf(input: ReconcileInput) {
+    return db('refunds')
+      .join('payments', 'payments.id', 'refunds.payment_id')
+      .where({ 'payments.gateway': input.gateway, 'payments.gateway_ref': input.ref })
+      .orderBy('refunds.id')
+      .select<{ id: string }[]>('refunds.id');
+  }
+
+  return { reconcile };
+}

@@ -1,0 +1,10 @@
+/** The gateways whose keys are set. A gateway without its keys is simply not offered. */
+import type { Config } from '../config';
+import type { Gateway } from './gateway';
+import { stripeGateway } from './stripe';
+
+/** Makes every configured gateway, by name. */
+export function configuredGateways(config: Pick<Config, 'stripe'>): ReadonlyMap<string, Gateway> {
+  const gateways = config.stripe === undefined ? [] : [stripeGateway(config.stripe)];
+  return new Map(gateways.map((gateway) => [gateway.name, gateway]));
+}

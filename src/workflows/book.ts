@@ -1,0 +1,232 @@
+/**
+ * The story of one booking attempt, in a straight line:
+ *
+ *   open ──> wait ──> settle ──> confirmed
+ *             │          └─────> give back ──> refunded      (a case, when the gateway cannot)
+ *             ├─ retry ─> wait
+ *             └─ the window ends, or the customer cancels ─> close the payment, then expired or canceled
+ *
+ * Nobody else can notice an attempt before its money is there. The doorbell carries no truth: `settle` reads the gateway.
+ */
+import {
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+} from '@temporalio/workflow';
+import { ApplicationFailureCategory } from '@temporalio/common';
+import type { Refusal, Standing } from '../activities/dependencies';
+import { isOpen, type AttemptStatus, type Outcome } from '../booking';
+import type { FailureType } from '../failures';
+import { giveBack } from './give-back';
+import { openInbox } from './inbox';
+import {
+  cancelUpdate,
+  openUpdate,
+  retryPaymentSignal,
+  retryUpdate,
+  searchAttributes,
+  type Answer,
+  type BookInput,
+} from './messages';
+import { closeLeftovers, end, lookUp, open, patient, retryPayment, settle } from './steps';
+
+/** A wish that came by update, and its answer once the story has dealt with it. */
+interface Wish {
+  kind: 'retry' | 'cancel';
+  method?: string;
+  answer?: Standing | Refusal;
+}
+
+/** How often to look by ourselves at what the gateway calls `processing` when the window has ended; its own limit ends that. */
+const processingLook = '1 hour';
+
+/** Where the money is, for operators who read the workflow in the Temporal UI. */
+const whereTheMoneyIs: Readonly<Record<AttemptStatus, string>> = {
+  awaiting_payment: 'No money has come. The seats are free for everyone.',
+  processing: 'The gateway is still processing the payment. No seat is taken.',
+  confirmed: 'The money is here and the seats are booked.',
+  refunding: 'The money came but bought nothing. It is on its way back.',
+  refunded: 'The money came but bought nothing. It went back.',
+  needs_attention: 'The money should go back and did not. A person must decide: see the open case.',
+  expired: 'No money came in time. The payment is closed at the gateway.',
+  canceled: 'Canceled before any money came. The payment is closed at the gateway.',
+  failed: 'The start was refused. No money came.',
+};
+
+/** One customer's try to book, from the request to the booking or the money back. Idempotent by its workflow id. */
+export function book(input: BookInput): Promise<Outcome> {
+  // An operator's "cancel" in the UI is a wish like the customer's: nothing here may be cut off half-way.
+  const root = CancellationScope.current();
+  return CancellationScope.nonCancellable(() => story(input, root.cancelRequested));
+}
+
+async function story(input: BookInput, cancelRequested: Promise<never>): Promise<Outcome> {
+  const { bookingId } = input;
+  const inbox = openInbox();
+  const wishes: Wish[] = [];
+  let standing: Standing | undefined;
+  let shown: AttemptStatus = 'awaiting_payment';
+
+  setHandler(
+    openUpdate,
+    async () => {
+      await condition(() => standing !== undefined);
+      return answerOf(await opened());
+    },
+    { validator: ({ requestHash }) => refuseOtherBody(input, requestHash) },
+  );
+  setHandler(retryUpdate, ({ method }) =>
+    grant({ kind: 'retry', ...(method === undefined ? {} : { method }) }),
+  );
+  setHandler(cancelUpdate, () => grant({ kind: 'cancel' }));
+  setHandler(retryPaymentSignal, () => {
+    wishes.push({ kind: 'retry' });
+  });
+  cancelRequested.catch(() => wishes.push({ kind: 'cancel' }));
+
+  function opened(): Promise<Standing> {
+    if (standing === undefined) throw new Error('Bug: answered before opened');
+    return Promise.resolve(standing);
+  }
+
+  async function grant(wish: Wish): Promise<Answer> {
+    wishes.push(wish);
+    await condition(() => wish.answer !== undefined);
+    if (wish.answer === undefined || 'refused' in wish.answer) {
+      throw refusal(wish.answer?.refused ?? 'attempt-over');
+    }
+    return answerOf(wish.answer);
+  }
+
+  function answerOf(now: Standing): Answer {
+    if (now.status === 'failed') throw refusal(now.failure ?? 'unavailable');
+    return { status: now.status, version: now.version, startedBy: input.requestId };
+  }
+
+  function show(status: AttemptStatus): void {
+    setCurrentDetails(whereTheMoneyIs[status]);
+    if (status === shown) return;
+    shown = status;
+    upsertSearchAttributes([
+      { key: searchAttributes.bookingStatus, value: status },
+      { key: searchAttributes.needsAttention, value: status === 'needs_attention' },
+    ]);
+  }
+
+  /** Answers one wish. */
+  async function deal(wish: Wish, now: Standing): Promise<Standing> {
+    if (!isOpen(now.status)) {
+      wish.answer = afterTheEnd(wish, now);
+      return now;
+    }
+    if (wish.kind === 'cancel') {
+      const ended = await end(bookingId, 'canceled', inbox.takeRings());
+      wish.answer = ended;
+      return 'refused' in ended ? lookUp(bookingId) : ended;
+    }
+    // What the gateway said last decides whether there is anything to retry.
+    await settle(bookingId, inbox.takeRings());
+    try {
+      const retried = await retryPayment(bookingId, wish.method);
+      wish.answer = retried;
+      return 'refused' in retried ? await lookUp(bookingId) : retried;
+    } catch {
+      // The gateway did not answer in time. The try stands in its row; the next retry, or the end of the window, goes on with it.
+      wish.answer = { refused: 'gateway-unavailable' };
+      return lookUp(bookingId);
+    }
+  }
+
+  standing = await openOrGiveUp(input);
+  for (;;) {
+    show(standing.status);
+    const wish = wishes.shift();
+    const [refundId] = standing.refundIds;
+    if (wish !== undefined) {
+      standing = await deal(wish, standing);
+    } else if (refundId !== undefined) {
+      const refunding = standing.status === 'refunding' || standing.status === 'needs_attention';
+      await giveBack(inbox, refundId, (state) => show(refunding ? state : shown));
+      standing = await lookUp(bookingId);
+    } else if (inbox.rang()) {
+      standing = await settle(bookingId, inbox.takeRings());
+    } else if (!isOpen(standing.status)) {
+      if (standing.failure === 'gateway-unavailable') await closeLeftovers(bookingId);
+      if (wishes.length === 0 && !inbox.rang()) break;
+    } else if (standing.status === 'processing' && standing.windowMs <= 0) {
+      await condition(stirred, processingLook, { summary: 'The gateway still processes the payment' });
+      standing = await settle(bookingId, inbox.takeRings());
+    } else if (!(await paidOrStirred(standing.windowMs))) {
+      const ended = await end(bookingId, 'expired', inbox.takeRings());
+      standing = 'refused' in ended ? await lookUp(bookingId) : ended;
+    }
+  }
+  await condition(allHandlersFinished);
+  return outcomeOf(standing.status);
+
+  function stirred(): boolean {
+    return inbox.rang() || wishes.length > 0;
+  }
+
+  async function paidOrStirred(windowMs: number): Promise<boolean> {
+    if (windowMs <= 0) return stirred();
+    return condition(stirred, windowMs, { summary: 'The payment window' });
+  }
+}
+
+async function openOrGiveUp(input: BookInput): Promise<Standing> {
+  try {
+    return await open(input);
+  } catch {
+    // Ten minutes without a gateway. What was refused for good is in the row already; this writes only what is missing.
+    return patient.giveUpOpening.executeWithOptions({ summary: 'No gateway: end the attempt' }, [input]);
+  }
+}
+
+/** The workflow id is made from customer and Idempotency-Key, so another body under the same key arrives here. */
+function refuseOtherBody(input: BookInput, requestHash: string): void {
+  if (requestHash !== input.requestHash) throw refusal('idempotency-key-reused');
+}
+
+/** Wishes that come too late. Canceling what is canceled or on its way back is granted: it is so already. */
+function afterTheEnd(wish: Wish, now: Standing): Standing | Refusal {
+  if (wish.kind === 'retry') return { refused: 'attempt-over' };
+  switch (now.status) {
+    case 'canceled':
+    case 'refunding':
+    case 'refunded':
+      return now;
+    case 'confirmed':
+    case 'needs_attention':
+      return { refused: 'not-cancelable' };
+    default:
+      return { refused: 'attempt-over' };
+  }
+}
+
+/** An expected refusal: final, and no cause for alarm. */
+function refusal(type: FailureType): ApplicationFailure {
+  return ApplicationFailure.create({
+    type,
+    message: type,
+    nonRetryable: true,
+    category: ApplicationFailureCategory.BENIGN,
+  });
+}
+
+function outcomeOf(status: AttemptStatus): Outcome {
+  switch (status) {
+    case 'confirmed':
+    case 'refunded':
+    case 'expired':
+    case 'canceled':
+    case 'failed':
+      return status;
+    default:
+      throw new Error(`Bug: the story ended as ${status}`);
+  }
+}

@@ -1,0 +1,60 @@
+/** Giving money back, until the gateway's last word. Never gives up: what it cannot do becomes a case that a person decides. */
+import { condition } from '@temporalio/workflow';
+import type { Inbox } from './inbox';
+import type { RefundProgress } from './messages';
+import { patient } from './steps';
+
+/** How long a gateway may take before a person asks why. Stripe's slowest refunds take some 10 days; 30 leave no doubt. */
+const overdueAfter = '30 days';
+
+/** What the caller shows while the money is on its way. */
+export type Tell = (state: 'refunding' | 'needs_attention') => void;
+
+/**
+ * Sends one refund and follows it to its end.
+ * @param tell called when the money's whereabouts change
+ */
+export async function giveBack(inbox: Inbox, refundId: string, tell: Tell): Promise<void> {
+  let progress = await send(refundId);
+  while (progress.status !== 'succeeded') {
+    if (progress.caseId !== undefined) {
+      tell('needs_attention');
+      progress = await askOperator(inbox, progress.caseId, progress);
+    } else if (progress.status === 'unsent') {
+      progress = await send(refundId);
+    } else {
+      tell('refunding');
+      const rang = await condition(() => inbox.rang(), overdueAfter, {
+        summary: 'The gateway finishes the refund',
+      });
+      progress = rang
+        ? await read(inbox, refundId)
+        : await patient.reportOverdue.executeWithOptions({ summary: 'Open a case: the refund is overdue' }, [
+            refundId,
+          ]);
+    }
+  }
+}
+
+function send(refundId: string): Promise<RefundProgress> {
+  return patient.sendRefund.executeWithOptions({ summary: 'Send the refund' }, [refundId]);
+}
+
+function read(inbox: Inbox, refundId: string): Promise<RefundProgress> {
+  return patient.readRefund.executeWithOptions({ summary: 'Read the refund at the gateway' }, [
+    refundId,
+    inbox.takeRings(),
+  ]);
+}
+
+/** Waits for the operator; a ring meanwhile may show that an overdue refund was finished after all. */
+async function askOperator(inbox: Inbox, caseId: string, progress: RefundProgress): Promise<RefundProgress> {
+  const { refundId } = progress;
+  const resolution = await inbox.resolutionOf(caseId, () => inbox.rang());
+  if (resolution === undefined) return read(inbox, refundId);
+  const resolved = await patient.resolveCase.executeWithOptions({ summary: `Case: ${resolution.action}` }, [
+    resolution,
+  ]);
+  if (!resolved.accepted) return progress;
+  return resolved.sendAgain === null ? { refundId, status: 'succeeded' } : { refundId, status: 'unsent' };
+}

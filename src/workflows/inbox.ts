@@ -1,0 +1,40 @@
+/**
+ * What rang at a workflow and what an operator decided. Handlers only put things here; the main function takes them out,
+ * so nothing that arrives while the workflow works, or completes, is lost.
+ */
+import { condition, setHandler } from '@temporalio/workflow';
+import { doorbellSignal, resolveCaseSignal, type Resolution, type Ring } from './messages';
+
+export interface Inbox {
+  /** Whether somebody rang since the last take. */
+  rang(): boolean;
+  /** Takes all rings out. */
+  takeRings(): Ring[];
+  /** Waits until an operator answers this case. Who ends the wait: the operator; a metric and a search attribute call one. */
+  resolutionOf(caseId: string, orElse: () => boolean): Promise<Resolution | undefined>;
+}
+
+/** Registers the handlers. Call it before the first `await`: updates that find no handler are refused. */
+export function openInbox(): Inbox {
+  let rings: Ring[] = [];
+  const resolutions: Resolution[] = [];
+  setHandler(doorbellSignal, (ring) => {
+    rings.push(ring ?? { by: 'operator', at: new Date().toISOString() });
+  });
+  setHandler(resolveCaseSignal, (resolution) => {
+    resolutions.push(resolution);
+  });
+  return {
+    rang: () => rings.length > 0,
+    takeRings: () => {
+      const taken = rings;
+      rings = [];
+      return taken;
+    },
+    resolutionOf: async (caseId, orElse) => {
+      const mine = () => resolutions.findIndex((resolution) => resolution.caseId === caseId);
+      await condition(() => mine() >= 0 || orElse());
+      return mine() >= 0 ? resolutions.splice(mine(), 1)[0] : undefined;
+    },
+  };
+}

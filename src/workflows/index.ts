@@ -1,0 +1,5 @@
+/** The bundle's entry: every workflow by the name Temporal knows it under. */
+export { book } from './book';
+export { attendCase } from './cases';
+export { reconcile } from './reconcile';
+export { courier, paymentWatch } from './standing';
