@@ -43,11 +43,12 @@ export function makeMailer(smtpUrl: string, from: string): (mail: Mail) => Promi
   };
 }
 
-/** Makes the worker on an open connection. `activities` may be wrapped by a test. */
+/** Makes the worker on an open connection. `options` override what is set here. */
 export function makeWorker(
   connection: NativeConnection,
   config: Pick<Config, 'taskQueue' | 'payloadKeys'> & { namespace: string },
   activities: Activities,
+  options: Partial<WorkerOptions> = {},
 ): Promise<Worker> {
   return Worker.create({
     connection,
@@ -62,6 +63,7 @@ export function makeWorker(
     shutdownGraceTime: shutdownGraceMs,
     shutdownForceTime: shutdownForceMs,
     stickyQueueScheduleToStartTimeout: stickyQueueTimeoutMs,
+    ...options,
   });
 }
 
