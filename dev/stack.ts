@@ -1,0 +1,309 @@
+/**
+ * The whole of Payfirst on one machine, by one call: PostgreSQL, Temporal with its web UI, the Stripe sandbox, a mail
+ * sink, the migrations, the API and the worker. What the environment names (DATABASE_URL, TEMPORAL_ADDRESS, SMTP_URL,
+ * a Stripe test key) is used instead of being started. Nothing of it outlives the process that called.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { freePorts, LOOPBACK } from './ports';
+import { connectPostgres, type Postgres, runSql, startPostgres } from './postgres';
+import { Processes, type Spec, stopOnSignals } from './processes';
+import { type Progress, projectRoot } from './project';
+import { defined, portFrom, type Secrets, secretsFrom, stripeChoice } from './settings';
+import { makeStackFolder, type StackUrls, writeStackState } from './state-file';
+import { findTemporalCli } from './temporal-cli';
+import { startTemporalServer, type TemporalServer } from './temporal-server';
+
+/** How a stack is started; everything has a default. */
+export interface StackOptions {
+  progress?: Progress;
+  /** What is read instead of `process.env`. */
+  env?: NodeJS.ProcessEnv;
+  /** Further settings of the API and the worker; they win over everything else. */
+  settings?: Record<string, string>;
+  /** How many workers; 1 if missing. They are called `worker`, `worker-2`, … */
+  workers?: number;
+  /** Whether Ctrl-C and SIGTERM stop the stack and end this process; true if missing. */
+  stopOnSignals?: boolean;
+}
+
+/** A stack that is up. */
+export interface Stack {
+  urls: StackUrls;
+  /** The settings that the API and the worker were given. */
+  env: Record<string, string>;
+  secrets: Secrets;
+  /** Holds `<name>.log` for each process. */
+  logFolder: string;
+  postgres: Postgres;
+  temporal: TemporalServer;
+  /** `postgres`, `temporal`, `stripe`, `mail`, `api`, `worker`: those this stack started. */
+  pid: (name: string) => number | undefined;
+  /** Any signal, SIGSTOP and SIGCONT too, without waiting. */
+  signal: (name: string, signal: NodeJS.Signals) => void;
+  /** SIGKILL, and waits until it is gone. */
+  kill: (name: string) => Promise<void>;
+  /** Starts again, at the same address, what was killed or stopped. */
+  start: (name: string) => Promise<void>;
+  /** Stops in order and starts again. */
+  restart: (name: string) => Promise<void>;
+  /** Stops everything and removes its data; the logs stay. */
+  stop: () => Promise<void>;
+}
+
+interface Ports {
+  api: number;
+  stripe: number;
+  smtp: number;
+  mail: number;
+  metrics: number[];
+}
+
+const APPLICATION_ROLE = 'payfirst';
+const READONLY_ROLE = 'payfirst_readonly';
+
+async function choosePorts(env: NodeJS.ProcessEnv, workers: number): Promise<Ports> {
+  const [api, stripe, smtp, mail, ...metrics] = (await freePorts(4 + workers)) as [
+    number,
+    number,
+    number,
+    number,
+    ...number[],
+  ];
+  const metricsPort = portFrom(env, 'METRICS_PORT');
+  if (metricsPort !== undefined) metrics[0] = metricsPort;
+  return { api: portFrom(env, 'PORT') ?? api, stripe, smtp, mail, metrics };
+}
+
+/** Database and roles as a deployer would make them: the application owns its database, reads use a role that cannot write. */
+async function makeDatabase(postgres: Postgres): Promise<{ url: string; readonlyUrl: string }> {
+  const password = randomBytes(18).toString('base64url');
+  const as = (role: string): string => {
+    const url = new URL(postgres.url('payfirst'));
+    url.username = role;
+    url.password = password;
+    return url.href;
+  };
+  await runSql(
+    postgres.adminUrl,
+    `create role ${APPLICATION_ROLE} login password '${password}';
+     create role ${READONLY_ROLE} login password '${password}';`,
+  );
+  await postgres.createDatabase('payfirst');
+  await runSql(postgres.adminUrl, `alter database payfirst owner to ${APPLICATION_ROLE}`);
+  return { url: as(APPLICATION_ROLE), readonlyUrl: as(READONLY_ROLE) };
+}
+
+/** Like `Promise.all`, but it throws only once all have come to an end: what still starts could not be stopped. */
+async function together<T extends readonly unknown[]>(
+  work: readonly [...{ [K in keyof T]: Promise<T[K]> }],
+): Promise<T> {
+  await Promise.allSettled(work);
+  return (await Promise.all(work)) as unknown as T;
+}
+
+/** One of the project's own programs, as compiled. */
+function program(name: string, path: string, env: NodeJS.ProcessEnv, rest: Partial<Spec> = {}): Spec {
+  // Source maps, so that a stack trace in a log names the TypeScript.
+  return {
+    name,
+    command: process.execPath,
+    args: ['--enable-source-maps', join(projectRoot, 'dist', path)],
+    env,
+    ...rest,
+  };
+}
+
+/** Brings up one stack; holds what must be taken down again. */
+class Start {
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #processes: Processes;
+  readonly #progress: Progress;
+  readonly #undo: (() => Promise<void> | void)[] = [];
+  readonly logFolder: string;
+
+  constructor(readonly options: StackOptions) {
+    this.#env = options.env ?? process.env;
+    this.#progress = options.progress ?? (() => undefined);
+    this.logFolder = makeStackFolder();
+    this.#processes = new Processes(this.logFolder, this.#progress);
+  }
+
+  async all(): Promise<Stack> {
+    const env = this.#env;
+    const stripe = stripeChoice(env);
+    const secrets = secretsFrom(env);
+    const ports = await choosePorts(env, this.options.workers ?? 1);
+    const apiUrl = `http://${LOOPBACK}:${ports.api}`;
+    const [database, temporal, mail] = await together([
+      this.#database(),
+      this.#temporal(),
+      this.#mail(ports),
+    ]);
+    const stripeBase = stripe === 'sandbox' ? `http://${LOOPBACK}:${ports.stripe}` : env['STRIPE_API_BASE'];
+    if (stripe === 'sandbox') await this.#stripe(ports.stripe, secrets, apiUrl);
+    const settings = {
+      ...defined({
+        HOST: LOOPBACK,
+        PORT: `${ports.api}`,
+        PUBLIC_URL: env['PUBLIC_URL'] || apiUrl,
+        WEB_ORIGINS: env['WEB_ORIGINS'] || apiUrl,
+        DATABASE_URL: database.url,
+        DATABASE_READONLY_URL: database.readonlyUrl,
+        TEMPORAL_ADDRESS: temporal.address,
+        TEMPORAL_NAMESPACE: temporal.namespace,
+        TEMPORAL_TASK_QUEUE: env['TEMPORAL_TASK_QUEUE'] || 'payfirst',
+        TEMPORAL_UI_ORIGIN: temporal.uiUrl,
+        AUTH_JWT_SECRET: secrets.authJwtSecret,
+        APP_SECRET: secrets.appSecret,
+        PAYLOAD_KEYS: secrets.payloadKeys,
+        STRIPE_SECRET_KEY: secrets.stripeSecretKey,
+        STRIPE_WEBHOOK_SECRET: secrets.stripeWebhookSecret,
+        STRIPE_API_BASE: stripeBase,
+        SMTP_URL: mail.smtpUrl,
+        MAIL_FROM: env['MAIL_FROM'] || 'Payfirst <bookings@payfirst.test>',
+      }),
+      ...this.options.settings,
+    };
+    const workerMetrics = await this.#applications(settings, ports, apiUrl);
+    const urls: StackUrls = {
+      api: apiUrl,
+      temporalUi: temporal.uiUrl,
+      stripe: stripeBase,
+      mail: mail.url,
+      workerMetrics,
+    };
+    const { logFolder } = this;
+    this.#undo.push(
+      writeStackState({
+        pid: process.pid,
+        startedAt: new Date().toISOString(),
+        urls,
+        env: settings,
+        logFolder,
+      }),
+    );
+    return this.#stack({ urls, env: settings, secrets, logFolder, postgres: database.postgres, temporal });
+  }
+
+  /** Stops everything in order. Every step is tried, whatever becomes of the others. */
+  async stop(): Promise<void> {
+    await this.#processes.stopAll();
+    for (const undo of this.#undo.splice(0).reverse()) await undo();
+  }
+
+  /** Also run when the start failed half-way. */
+  onStop(undo: () => void): void {
+    this.#undo.push(undo);
+  }
+
+  #stack(facts: Pick<Stack, 'urls' | 'env' | 'secrets' | 'logFolder' | 'postgres' | 'temporal'>): Stack {
+    const processes = this.#processes;
+    return {
+      ...facts,
+      pid: (name) => processes.pid(name),
+      signal: (name, signal) => processes.signal(name, signal),
+      kill: (name) => processes.kill(name),
+      start: async (name) => void (await processes.startAgain(name)),
+      restart: async (name) => void (await processes.restart(name)),
+      stop: () => this.stop(),
+    };
+  }
+
+  async #database(): Promise<{ postgres: Postgres; url: string; readonlyUrl: string | undefined }> {
+    const { DATABASE_URL: url, DATABASE_READONLY_URL: readonlyUrl } = this.#env;
+    if (url) return { postgres: await connectPostgres(url), url, readonlyUrl };
+    const postgres = await startPostgres(this.#processes);
+    this.#undo.push(() => postgres.stop());
+    return {
+      postgres,
+      ...(await makeDatabase(postgres)),
+    };
+  }
+
+  async #temporal(): Promise<TemporalServer> {
+    const { TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace, TEMPORAL_UI_ORIGIN: uiUrl } = this.#env;
+    if (address) return { address, namespace: namespace || 'default', uiUrl };
+    const cli = await findTemporalCli(this.#progress, { env: this.#env });
+    const folder = mkdtempSync(join(tmpdir(), 'payfirst-temporal-'));
+    this.#undo.push(() => rmSync(folder, { recursive: true, force: true }));
+    const ui = portFrom(this.#env, 'TEMPORAL_UI_PORT');
+    return startTemporalServer(this.#processes, cli, { folder, ...(ui === undefined ? {} : { ui }) });
+  }
+
+  async #mail(ports: Ports): Promise<{ smtpUrl: string; url: string | undefined }> {
+    const { SMTP_URL: smtpUrl } = this.#env;
+    if (smtpUrl) return { smtpUrl, url: undefined };
+    const env = {
+      ...this.#env,
+      HOST: LOOPBACK,
+      PORT: `${ports.smtp}`,
+      HTTP_PORT: `${ports.mail}`,
+      EXIT_WITH_STDIN: '1',
+    };
+    const { readyLine } = await this.#processes.start(
+      program('mail', 'sandbox/mail/main.js', env, { ready: { line: /"listening":\s*\d+/ } }),
+    );
+    const { listening, http } = JSON.parse(readyLine) as { listening: number; http: number };
+    return { smtpUrl: `smtp://${LOOPBACK}:${listening}`, url: `http://${LOOPBACK}:${http}` };
+  }
+
+  async #stripe(port: number, secrets: Secrets, apiUrl: string): Promise<void> {
+    const env = {
+      ...this.#env,
+      HOST: LOOPBACK,
+      PORT: `${port}`,
+      STRIPE_SECRET_KEY: secrets.stripeSecretKey,
+      // During rotation the first of several is the one that signs.
+      STRIPE_WEBHOOK_SECRET: secrets.stripeWebhookSecret.split(',')[0]?.trim(),
+      STRIPE_WEBHOOK_URL: `${apiUrl}/webhooks/stripe`,
+      EXIT_WITH_STDIN: '1',
+    };
+    await this.#processes.start(
+      program('stripe', 'sandbox/stripe/main.js', env, { ready: { line: /"listening":\s*\d+/ } }),
+    );
+  }
+
+  /** Migrations first, then the API and the workers together. */
+  async #applications(settings: Record<string, string>, ports: Ports, apiUrl: string): Promise<string[]> {
+    const env = { ...this.#env, ...settings };
+    await this.#processes.run(program('migrate', 'src/migrate.js', env));
+    const metrics = ports.metrics.map((port) => `http://${LOOPBACK}:${port}/metrics`);
+    // Both drain on SIGTERM; an activity's own limit is shorter than this.
+    const graceMs = 15_000;
+    const api = program('api', 'src/api/main.js', env, { graceMs, ready: { url: `${apiUrl}/readyz` } });
+    const workers = ports.metrics.map((port, index) =>
+      program(
+        index === 0 ? 'worker' : `worker-${index + 1}`,
+        'src/worker.js',
+        { ...env, METRICS_PORT: `${port}` },
+        {
+          graceMs,
+          ready: { url: metrics[index] as string },
+          // The first worker on a cold machine compiles its sandbox.
+          readyWithinMs: 60_000,
+        },
+      ),
+    );
+    await together([api, ...workers].map((spec) => this.#processes.start(spec)));
+    return metrics;
+  }
+}
+
+/**
+ * Starts a stack and waits until the API and every worker answer.
+ * @throws Error with the failing process's last log lines; everything started before is stopped again
+ */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const start = new Start(options);
+  if (options.stopOnSignals !== false) start.onStop(stopOnSignals(() => start.stop()));
+  try {
+    return await start.all();
+  } catch (error) {
+    await start.stop();
+    throw error;
+  }
+}
