@@ -35,7 +35,7 @@ export async function grantReading(db: Knex, role: string): Promise<void> {
 function attributeList(): { name: string; type: keyof typeof indexedTypes }[] {
   return Object.values(searchAttributes).map(({ name, type }) => ({
     name,
-    type: type as keyof typeof indexedTypes,
+    type: type,
   }));
 }
 

@@ -84,15 +84,15 @@ export function openActivities(deps: Dependencies) {
 
   async function makeQuote(trx: Knex.Transaction, { request }: BookInput): Promise<Quote> {
     const ids = request.items.map((item) => item.offeringId);
-    const offerings = await trx<OfferingRow & { free: number; started: boolean }>('offerings')
-      .select('offerings.*')
-      .select(trx.raw('starts_at <= now() AS started'))
-      .select(
+    const offerings = await trx('offerings')
+      .whereIn('id', ids)
+      .select<(OfferingRow & { free: number; started: boolean })[]>(
+        'offerings.*',
+        trx.raw('starts_at <= now() AS started'),
         trx.raw(
-          '(SELECT count(*) FROM seats WHERE seats.offering_id = offerings.id AND booking_id IS NULL) AS free',
+          '(SELECT count(*) FROM seats WHERE offering_id = offerings.id AND booking_id IS NULL) AS free',
         ),
-      )
-      .whereIn('id', ids);
+      );
     const byId = new Map(offerings.map((offering) => [offering.id, offering]));
     const items: QuotedItem[] = [];
     const refuse = (type: FailureType, detail: string): Quote => ({

@@ -153,7 +153,7 @@ export function reconcileActivities(deps: Dependencies) {
       const state = await gateway.readRefund(asSent(refund));
       if (state.status === 'unknown') throw readBackLater(gateway, state);
       if (state.status === 'missing') continue;
-      const progress = await recordRefund(deps, id, state, 'its own');
+      const progress = await recordRefund(deps, id, state, { workflowId: null });
       if (progress.caseId !== undefined) caseIds.push(progress.caseId);
     }
     if (caseIds.length === 0) return [];

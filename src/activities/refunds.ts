@@ -53,10 +53,15 @@ export function asSent(row: OwedRefund): RefundToSend {
   };
 }
 
+/** Which workflow keeps a case open: the one named, or, with null, a workflow of the case's own. */
+export interface Keeper {
+  workflowId: string | null;
+}
+
 /** Opens a case, once per payment at a time, and marks the attempt. Returns the open case's id. */
 export async function openCase(
   trx: Knex.Transaction,
-  found: { kind: CaseKind; refund: OwedRefund; detail: string; workflowId: string | 'its own' },
+  found: { kind: CaseKind; refund: OwedRefund; detail: string; keeper: Keeper },
 ): Promise<string> {
   const { refund } = found;
   const id = deriveId('case', found.kind, refund.id, String(refund.go), String(refund.looks), found.detail);
@@ -67,7 +72,7 @@ export async function openCase(
   if (open !== undefined) return open.id;
   await trx('cases').insert({
     id,
-    workflow_id: found.workflowId === 'its own' ? caseWorkflowId(id) : found.workflowId,
+    workflow_id: found.keeper.workflowId ?? caseWorkflowId(id),
     booking_id: refund.booking_id,
     payment_id: refund.payment_id,
     refund_id: refund.id,
@@ -129,13 +134,13 @@ async function queueMessage(
 
 /**
  * Writes what the gateway says of a refund.
- * @param keeper id of the workflow that keeps a case open if this opens one; 'its own' for late bad news
+ * @param keeper which workflow keeps a case open if this opens one
  */
 export async function recordRefund(
   deps: Dependencies,
   refundId: string,
   state: Exclude<RefundState, { status: 'unknown' | 'missing' }>,
-  keeper: string | 'its own',
+  keeper: Keeper,
 ): Promise<RefundProgress> {
   return deps.db.transaction(async (trx) => {
     const before = await readOwed(trx, refundId);
@@ -172,13 +177,13 @@ async function recordFailed(
   trx: Knex.Transaction,
   refund: OwedRefund,
   reason: string,
-  keeper: string | 'its own',
+  keeper: Keeper,
 ): Promise<string> {
   await trx('refunds').where({ id: refund.id }).update({ status: 'failed', next_look_at: null });
   await moveAttempt(trx, refund, ['refunding', 'refunded'], 'needs_attention');
   await queueMessage(trx, refund, 'refund-failed');
   const detail = `The gateway did not carry out refund ${refund.id}, go ${refund.go}: ${reason}.`;
-  return openCase(trx, { kind: 'refund-failed', refund, detail, workflowId: keeper });
+  return openCase(trx, { kind: 'refund-failed', refund, detail, keeper });
 }
 
 /** The gateway finished a refund that had been reported as overdue: nothing is left to decide. */
@@ -192,10 +197,10 @@ async function closeOverdueCase(trx: Knex.Transaction, refund: OwedRefund): Prom
 }
 
 /** The workflow that runs this activity: it stays open until a case of its own is resolved. */
-function thisWorkflowId(): string {
+function thisWorkflow(): Keeper {
   const workflow = Context.current().info.workflowExecution;
   if (workflow === undefined) throw new Error('Bug: this activity belongs to a workflow');
-  return workflow.workflowId;
+  return { workflowId: workflow.workflowId };
 }
 
 export function refundActivities(deps: Dependencies) {
@@ -218,7 +223,7 @@ export function refundActivities(deps: Dependencies) {
     if (state.status === 'unknown') throw readBackLater(gateway, state);
     if (state.status === 'missing') throw new Error(`Bug: sending ${refundId} found nothing`);
     if (state.status === 'refused' && state.replayed) return tryNextKey(gateway, refund, state.reason);
-    return recordRefund(deps, refundId, state, thisWorkflowId());
+    return recordRefund(deps, refundId, state, thisWorkflow());
   }
 
   /** A refusal that is kept for its key: the next key may pass, but only when the refund is certainly not there. */
@@ -250,7 +255,7 @@ export function refundActivities(deps: Dependencies) {
     const state = await gateway.readRefund(asSent(refund));
     if (state.status === 'unknown') throw readBackLater(gateway, state);
     if (state.status === 'missing') return { refundId, status: 'unsent' };
-    return recordRefund(deps, refundId, state, thisWorkflowId());
+    return recordRefund(deps, refundId, state, thisWorkflow());
   }
 
   /** A refund has been under way for too long: a person should ask the gateway. */
@@ -263,7 +268,7 @@ export function refundActivities(deps: Dependencies) {
         kind: 'refund-overdue',
         refund,
         detail: `Refund ${refundId} is still ${refund.status} at the gateway, 30 days after it was owed.`,
-        workflowId: thisWorkflowId(),
+        keeper: thisWorkflow(),
       });
       return { refundId, status: refund.status, caseId };
     });

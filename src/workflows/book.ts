@@ -75,9 +75,10 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
     openUpdate,
     async () => {
       await condition(() => standing !== undefined);
-      return answerOf(await opened());
+      if (standing === undefined) throw new Error('Bug: answered before opened');
+      return answerOf(standing);
     },
-    { validator: ({ requestHash }) => refuseOtherBody(input, requestHash) },
+    { validator: ({ requestHash }: { requestHash: string }) => refuseOtherBody(input, requestHash) },
   );
   setHandler(retryUpdate, ({ method }) =>
     grant({ kind: 'retry', ...(method === undefined ? {} : { method }) }),
@@ -87,11 +88,6 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
     wishes.push({ kind: 'retry' });
   });
   cancelRequested.catch(() => wishes.push({ kind: 'cancel' }));
-
-  function opened(): Promise<Standing> {
-    if (standing === undefined) throw new Error('Bug: answered before opened');
-    return Promise.resolve(standing);
-  }
 
   async function grant(wish: Wish): Promise<Answer> {
     wishes.push(wish);

@@ -6,6 +6,7 @@ import {
   startChild,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { giveBack } from './give-back';
 import { openInbox } from './inbox';
 import { attendCase } from './cases';
@@ -20,18 +21,7 @@ export async function reconcile(input: ReconcileInput): Promise<'nothing owed' |
     const owed = await lookWhatIsOwed(input, inbox.takeRings());
     for (const caseId of owed.caseIds) {
       result = 'a case';
-      await startChild(attendCase, {
-        workflowId: caseWorkflowId(caseId),
-        args: [{ caseId, bookingId: owed.bookingId }],
-        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        // The case outlives this look: a person may need days.
-        parentClosePolicy: 'ABANDON',
-        typedSearchAttributes: [
-          ...(owed.bookingId === null ? [] : [{ key: searchAttributes.bookingId, value: owed.bookingId }]),
-          { key: searchAttributes.needsAttention, value: true },
-        ],
-        staticSummary: 'A case for an operator',
-      }).catch(() => undefined);
+      await startKeeper(caseId, owed.bookingId);
     }
     for (const refundId of owed.refundIds) {
       result = 'given back';
@@ -47,4 +37,23 @@ export async function reconcile(input: ReconcileInput): Promise<'nothing owed' |
   setCurrentDetails(result === 'given back' ? 'The stray money went back.' : 'Nothing is left to do here.');
   await condition(allHandlersFinished);
   return result;
+}
+
+/** Gives a case the workflow that keeps it open. A case found before has its keeper already. */
+async function startKeeper(caseId: string, bookingId: string | null): Promise<void> {
+  try {
+    await startChild(attendCase, {
+      workflowId: caseWorkflowId(caseId),
+      args: [{ caseId, bookingId }],
+      // The case outlives this look: a person may need days.
+      parentClosePolicy: 'ABANDON',
+      typedSearchAttributes: [
+        ...(bookingId === null ? [] : [{ key: searchAttributes.bookingId, value: bookingId }]),
+        { key: searchAttributes.needsAttention, value: true },
+      ],
+      staticSummary: 'A case for an operator',
+    });
+  } catch (error) {
+    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+  }
 }

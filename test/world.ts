@@ -1,0 +1,253 @@
+/**
+ * A whole Payfirst in one test process: a fresh database, the Stripe sandbox and the mail sink, a real worker and the real
+ * API on port 0, against the run's Temporal server under a task queue of its own.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
+import { SignJWT } from 'jose';
+import type { Knex } from 'knex';
+import { startMailSink, type MailSink } from '../sandbox/mail/sink';
+import { startStripeSandbox, type StripeSandbox } from '../sandbox/stripe/sandbox';
+import { createActivities, type Activities } from '../src/activities';
+import type { Dependencies } from '../src/activities/dependencies';
+import { createApp } from '../src/api/app';
+import { readConfig, type Config } from '../src/config';
+import { openDatabase } from '../src/database';
+import type { Gateway } from '../src/gateways/gateway';
+import { stripeGateway } from '../src/gateways/stripe';
+import { makeDataConverter } from '../src/payloads';
+import { makeLogger, makeMetrics } from '../src/telemetry';
+import { makeMailer, makeWorker } from '../src/worker';
+import { freshDatabase } from './database';
+
+/** JSON as a test reads it. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- answers are checked by the expectations themselves
+export type Json = any;
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  body: Json;
+}
+
+export interface World {
+  api: string;
+  config: Config;
+  db: Knex;
+  sandbox: StripeSandbox;
+  mail: MailSink;
+  temporal: Client;
+  taskQueue: string;
+  dependencies: Dependencies;
+  /** Starts another worker on the same queue. */
+  startWorker(activities?: Activities): Promise<RunningWorker>;
+  call(
+    method: string,
+    path: string,
+    options?: { token?: string; body?: unknown; key?: string },
+  ): Promise<Answer>;
+  token(sub: string, scope?: string): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export interface RunningWorker {
+  worker: Worker;
+  stop(): Promise<void>;
+}
+
+export interface WorldOptions {
+  windowSeconds?: number;
+  /** false: no worker runs until the test starts one. */
+  worker?: boolean;
+  /** The payment watch and the courier, as activities driven by the test's worker. */
+  standing?: boolean;
+  wrapGateway?(gateway: Gateway): Gateway;
+  wrapActivities?(activities: Activities): Activities;
+  env?: Record<string, string>;
+}
+
+const jwtSecret = 'a secret for tests only, long enough for HS256';
+
+let runtimeInstalled = false;
+function quietRuntime(): void {
+  if (runtimeInstalled) return;
+  runtimeInstalled = true;
+  Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
+}
+
+/** Starts a world. Stop it in `afterAll`. */
+export async function startWorld(options: WorldOptions = {}): Promise<World> {
+  const address = process.env['TEST_TEMPORAL_ADDRESS'];
+  if (address === undefined) throw new Error('TEST_TEMPORAL_ADDRESS is missing: run the tests by `npm test`');
+  quietRuntime();
+  const database = await freshDatabase();
+  const webhookSecret = 'whsec_tests_only';
+  const sandbox = await startStripeSandbox({ webhookSecret, webhookRetryGapsMs: [200, 500, 1000] });
+  const mail = await startMailSink();
+  const taskQueue = `test-${randomBytes(6).toString('hex')}`;
+  const config = readConfig({
+    DATABASE_URL: database.url,
+    DATABASE_READONLY_URL: database.readonlyUrl,
+    TEMPORAL_TASK_QUEUE: taskQueue,
+    PAYMENT_WINDOW_SECONDS: String(options.windowSeconds ?? 900),
+    AUTH_JWT_SECRET: jwtSecret,
+    APP_SECRET: 'an application secret for tests only',
+    STRIPE_SECRET_KEY: 'sk_test_tests_only',
+    STRIPE_WEBHOOK_SECRET: webhookSecret,
+    STRIPE_API_BASE: sandbox.url,
+    SMTP_URL: mail.smtpUrl,
+    PAYLOAD_KEYS: `k1:${randomBytes(32).toString('base64')}`,
+    RATE_STARTS_PER_MINUTE: '100000',
+    RATE_RETRIES_PER_MINUTE: '100000',
+    RATE_ANONYMOUS_PER_MINUTE: '100000',
+    LOG_LEVEL: 'silent',
+    ...options.env,
+  });
+  const connection = await Connection.connect({ address });
+  const native = await NativeConnection.connect({ address });
+  const temporal = new Client({ connection, dataConverter: makeDataConverter(config.payloadKeys) });
+  const log = makeLogger('test', config.logLevel);
+  if (config.stripe === undefined) throw new Error('Bug: no Stripe settings');
+  const stripe = stripeGateway(config.stripe);
+  const gateway = options.wrapGateway?.(stripe) ?? stripe;
+  const gateways = new Map([[gateway.name, gateway]]);
+  const dependencies: Dependencies = {
+    db: database.db,
+    gateways,
+    temporal,
+    taskQueue,
+    sendMail: makeMailer(mail.smtpUrl, config.mail.from),
+    payment: config.payment,
+    log,
+    metrics: makeMetrics(),
+  };
+  const reading = openDatabase(database.readonlyUrl, { poolMax: 8, readonly: true, name: 'test-reading' });
+  const app = createApp({
+    config,
+    db: database.db,
+    reading,
+    temporal,
+    gateways,
+    log,
+    metrics: makeMetrics(),
+  });
+  const server = await new Promise<Server>((resolve) => {
+    const listening: Server = app.listen(0, '127.0.0.1', () => resolve(listening));
+  });
+  const api = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  await sandbox.setWebhookUrl(`${api}/webhooks/stripe`);
+
+  const workers = new Set<RunningWorker>();
+  async function startWorker(activities?: Activities): Promise<RunningWorker> {
+    const own = createActivities(dependencies);
+    const worker = await makeWorker(
+      native,
+      { ...config, namespace: 'default' },
+      activities ?? options.wrapActivities?.(own) ?? own,
+      {
+        workflowBundle: { codePath: join(__dirname, '..', 'dist', 'workflow-bundle.js') },
+        shutdownGraceTime: 100,
+        shutdownForceTime: 3_000,
+      },
+    );
+    const run = worker.run();
+    const running: RunningWorker = {
+      worker,
+      stop: async () => {
+        if (!workers.delete(running)) return;
+        worker.shutdown();
+        await run;
+      },
+    };
+    workers.add(running);
+    return running;
+  }
+  const standingIds: string[] = [];
+  if (options.worker !== false) await startWorker();
+  if (options.standing !== false) {
+    for (const type of ['paymentWatch', 'courier']) {
+      const workflowId = `${type}-${taskQueue}`;
+      await temporal.workflow.start(type, { workflowId, taskQueue });
+      standingIds.push(workflowId);
+    }
+  }
+
+  async function token(sub: string, scope = 'bookings'): Promise<string> {
+    return new SignJWT({ scope })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setSubject(sub)
+      .setIssuedAt()
+      .setExpirationTime('1h')
+      .sign(new TextEncoder().encode(jwtSecret));
+  }
+
+  const call: World['call'] = async (method, path, { token: bearer, body, key } = {}) => {
+    const response = await fetch(`${api}${path}`, {
+      method,
+      headers: {
+        ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(key === undefined ? {} : { 'idempotency-key': key }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: text === '' ? undefined : JSON.parse(text),
+    };
+  };
+
+  return {
+    api,
+    config,
+    db: database.db,
+    sandbox,
+    mail,
+    temporal,
+    taskQueue,
+    dependencies,
+    startWorker,
+    call,
+    token,
+    stop: async () => {
+      for (const workflowId of standingIds) {
+        await temporal.workflow
+          .getHandle(workflowId)
+          .terminate('the test file ends')
+          .catch(() => undefined);
+      }
+      await Promise.all([...workers].map((running) => running.stop()));
+      await new Promise((resolve) => {
+        server.close(resolve);
+        server.closeAllConnections();
+      });
+      await sandbox.close();
+      await mail.close();
+      await reading.destroy();
+      await native.close();
+      await connection.close();
+      await database.close();
+    },
+  };
+}
+
+/** Waits until `look` gives something, or fails with what it was waiting for. */
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | undefined | false>,
+  ms = 15_000,
+): Promise<T> {
+  const until = Date.now() + ms;
+  for (;;) {
+    const seen = await look();
+    if (seen !== undefined && seen !== false) return seen;
+    if (Date.now() > until) throw new Error(`${what} did not happen within ${ms} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
