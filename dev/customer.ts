@@ -1,0 +1,189 @@
+/** A customer of a running stack, as the demo and `npm run pay` play one: books over HTTP, pays at the gateway. */
+import { randomBytes } from 'node:crypto';
+import Stripe from 'stripe';
+import { makeToken } from './token';
+
+/** A Booking as the API shows it; only what is read here. */
+export interface Booking {
+  id: string;
+  status: string;
+  version: number;
+  reference?: string;
+  retryable: boolean;
+  failure?: { type: string; detail: string; code?: string };
+  refund?: { status: string; amountMinor: number; reason: string };
+  payment: { try: number; gatewayRef?: string; clientSecret?: string };
+  expiresAt?: string;
+}
+
+/** An offering as the API shows it; only what is read here. */
+export interface Offering {
+  id: string;
+  title: string;
+  seatsAvailable: number;
+}
+
+/** What a customer can pay with: Stripe's own test cards. Source: docs.stripe.com/testing */
+export const cards = {
+  visa: 'pm_card_visa',
+  declined: 'pm_card_chargeDeclined',
+  insufficient: 'pm_card_visa_chargeDeclinedInsufficientFunds',
+  authentication: 'pm_card_authenticationRequired',
+} as const;
+export type Card = keyof typeof cards;
+
+/** Where a stack answers and with which secrets; `Stack.urls.api` and `Stack.env` fit. */
+export interface Place {
+  api: string;
+  env: Readonly<Record<string, string>>;
+}
+
+/** Calls the API. @throws with the problem's text when the answer is none of `expected` */
+export async function callApi<T>(
+  place: Place,
+  as: { sub: string; scope: string },
+  request: { method: string; path: string; body?: unknown; key?: string; expected: readonly number[] },
+): Promise<T> {
+  const token = await makeToken(as, place.env);
+  const response = await fetch(`${place.api}${request.path}`, {
+    method: request.method,
+    headers: {
+      authorization: `Bearer ${token}`,
+      ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(request.key === undefined ? {} : { 'idempotency-key': request.key }),
+    },
+    ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+  });
+  const text = await response.text();
+  if (!request.expected.includes(response.status)) {
+    throw new Error(`${request.method} ${request.path} answered ${response.status}: ${text}`);
+  }
+  return (text === '' ? undefined : JSON.parse(text)) as T;
+}
+
+/** Publishes a slot that starts tomorrow at `hour` UTC. Price in the smallest unit. */
+export async function publishSlot(
+  place: Place,
+  slot: { title: string; hour: number; capacity: number },
+): Promise<Offering> {
+  const startsAt = new Date(Date.now() + 86_400_000);
+  startsAt.setUTCHours(slot.hour, 0, 0, 0);
+  if (startsAt.getTime() <= Date.now()) startsAt.setUTCDate(startsAt.getUTCDate() + 1);
+  return callApi(
+    place,
+    { sub: 'dr-ada', scope: 'catalog' },
+    {
+      method: 'POST',
+      path: '/v1/offerings',
+      expected: [201],
+      body: {
+        kind: 'slot',
+        title: slot.title,
+        startsAt: startsAt.toISOString(),
+        timeZone: 'Europe/Berlin',
+        capacity: slot.capacity,
+        price: { amountMinor: 2500, currency: 'EUR' },
+      },
+    },
+  );
+}
+
+/** Reads an offering, as anybody may. */
+export async function readOffering(place: Place, id: string): Promise<Offering> {
+  const response = await fetch(`${place.api}/v1/offerings/${id}`);
+  if (!response.ok) throw new Error(`Reading ${id} answered ${response.status}`);
+  return (await response.json()) as Offering;
+}
+
+/** One customer. */
+export class Customer {
+  private readonly stripe: Stripe;
+
+  constructor(
+    private readonly place: Place,
+    readonly name: string,
+  ) {
+    const { STRIPE_API_BASE: base, STRIPE_SECRET_KEY: key } = place.env;
+    const url = base === undefined || base === '' ? undefined : new URL(base);
+    this.stripe = new Stripe(key ?? '', {
+      telemetry: false,
+      maxNetworkRetries: 0,
+      ...(url === undefined
+        ? {}
+        : {
+            host: url.hostname,
+            port: Number(url.port),
+            protocol: url.protocol === 'https:' ? 'https' : 'http',
+          }),
+    });
+  }
+
+  private get self(): { sub: string; scope: string } {
+    return { sub: this.name.toLowerCase(), scope: 'bookings' };
+  }
+
+  /** Starts an attempt; the answer says how to pay. */
+  async start(offeringId: string, key = randomBytes(12).toString('hex')): Promise<Booking> {
+    return callApi(this.place, this.self, {
+      method: 'POST',
+      path: '/v1/bookings',
+      key,
+      expected: [200, 201],
+      body: {
+        items: [{ offeringId }],
+        payment: { method: 'stripe' },
+        customer: { name: this.name, email: `${this.name.toLowerCase()}@example.com` },
+      },
+    });
+  }
+
+  /** Pays as the gateway's page would. @returns false when the card was declined */
+  async pay(booking: Booking, card: Card = 'visa'): Promise<boolean> {
+    const { gatewayRef } = booking.payment;
+    if (gatewayRef === undefined) throw new Error(`${booking.id} has no payment object`);
+    try {
+      await this.stripe.paymentIntents.confirm(gatewayRef, {
+        payment_method: cards[card],
+        return_url: `${this.place.api}/docs`,
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof Stripe.errors.StripeCardError) return false;
+      throw error;
+    }
+  }
+
+  async retry(booking: Booking): Promise<Booking> {
+    const path = `/v1/bookings/${booking.id}/retry`;
+    return callApi(this.place, this.self, { method: 'POST', path, body: {}, expected: [200] });
+  }
+
+  async read(booking: Booking): Promise<Booking> {
+    return callApi(this.place, this.self, {
+      method: 'GET',
+      path: `/v1/bookings/${booking.id}`,
+      expected: [200],
+    });
+  }
+
+  /**
+   * Follows the booking, waiting on the server, until it is as wished.
+   * @throws when it is not so within `seconds`
+   */
+  async until(booking: Booking, wished: (now: Booking) => boolean, seconds = 40): Promise<Booking> {
+    const deadline = Date.now() + seconds * 1000;
+    let now = await this.read(booking);
+    while (!wished(now)) {
+      if (Date.now() > deadline)
+        throw new Error(`${this.name}’s attempt is still ${now.status} after ${seconds} s`);
+      const path = `/v1/bookings/${booking.id}?wait=5&after=${now.version}`;
+      const changed = await callApi<Booking | undefined>(this.place, this.self, {
+        method: 'GET',
+        path,
+        expected: [200, 304],
+      });
+      now = changed ?? now;
+    }
+    return now;
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * `npm run pay -- <bookingId> [card]`: pays an open attempt of the running demo as its customer would, or is declined.
+ * Cards: visa (default), declined, insufficient, authentication; `abandon` does nothing but say when the window ends.
+ */
+import { callApi, cards, Customer, type Booking, type Card } from './customer';
+import { readStackState } from './state-file';
+
+function isCard(text: string): text is Card {
+  return Object.hasOwn(cards, text);
+}
+
+async function main(): Promise<void> {
+  const [bookingId, card = 'visa'] = process.argv.slice(2);
+  if (bookingId === undefined || (card !== 'abandon' && !isCard(card))) {
+    throw new Error(`Usage: npm run pay -- <bookingId> [${Object.keys(cards).join('|')}|abandon]`);
+  }
+  const state = readStackState();
+  if (state === undefined) throw new Error('No demo is running here. Start one with `npm run demo`.');
+  const place = { api: state.urls.api, env: state.env };
+  const read = () =>
+    callApi<Booking>(
+      place,
+      { sub: 'operator', scope: 'ops' },
+      {
+        method: 'GET',
+        path: `/v1/bookings/${bookingId}`,
+        expected: [200],
+      },
+    );
+  const booking = await read();
+  if (card === 'abandon') {
+    process.stdout.write(
+      `Left alone. The payment window ends at ${booking.expiresAt ?? 'a time not known yet'}.\n`,
+    );
+    return;
+  }
+  const paid = await new Customer(place, 'You').pay(booking, card);
+  process.stdout.write(paid ? 'Paid at the gateway.\n' : 'The gateway declined the card.\n');
+  // The webhook, the workflow and the settlement take well under a second.
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  const now = await read();
+  process.stdout.write(
+    `${now.id} is ${now.status}${now.reference === undefined ? '' : `, ${now.reference}`}\n`,
+  );
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});
