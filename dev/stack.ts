@@ -98,11 +98,11 @@ async function makeDatabase(postgres: Postgres): Promise<{ url: string; readonly
 }
 
 /** Like `Promise.all`, but it throws only once all have come to an end: what still starts could not be stopped. */
-async function together<T extends readonly unknown[]>(
-  work: readonly [...{ [K in keyof T]: Promise<T[K]> }],
-): Promise<T> {
+async function together<T extends readonly Promise<unknown>[] | []>(
+  work: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
   await Promise.allSettled(work);
-  return (await Promise.all(work)) as unknown as T;
+  return Promise.all(work);
 }
 
 /** One of the project's own programs, as compiled. */
