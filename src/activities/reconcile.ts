@@ -34,7 +34,9 @@ export function reconcileActivities(deps: Dependencies) {
     const attempt = await findAttempt(input);
     const bookingId = attempt?.booking_id ?? null;
     await recordHeard(db, bookingId, heard);
-    if (attempt !== undefined && undecided(attempt) && (await ringAttempt(attempt.booking_id, heard))) {
+    // With an id in the event, its workflow was rung and found over a moment ago; an open row makes that doubtful.
+    const mayRun = attempt !== undefined && (input.bookingId === null || undecided(attempt));
+    if (mayRun && (await ringAttempt(attempt.booking_id, heard))) {
       return { refundIds: [], caseIds: [], bookingId };
     }
     const caseIds: string[] = [];

@@ -64,12 +64,10 @@ export async function openCase(
   found: { kind: CaseKind; refund: OwedRefund; detail: string; keeper: Keeper },
 ): Promise<string> {
   const { refund } = found;
-  const id = deriveId('case', found.kind, refund.id, String(refund.go), String(refund.looks), found.detail);
-  const open = await trx<CaseRow>('cases')
-    .where({ payment_id: refund.payment_id })
-    .whereNull('resolved_at')
-    .first();
+  const earlier = await trx<CaseRow>('cases').where({ payment_id: refund.payment_id }).orderBy('opened_at');
+  const open = earlier.find((row) => row.resolved_at === null);
   if (open !== undefined) return open.id;
+  const id = deriveId('case', refund.id, String(earlier.length));
   await trx('cases').insert({
     id,
     workflow_id: found.keeper.workflowId ?? caseWorkflowId(id),
@@ -91,7 +89,7 @@ export async function openCase(
 const settlingReasons: readonly RefundReason[] = ['slot-unavailable', 'offering-closed', 'amount-mismatch'];
 
 /** Moves the attempt along with its refund, and raises its version in any case: the refund is part of what it shows. */
-async function moveAttempt(
+export async function moveAttempt(
   trx: Knex.Transaction,
   refund: OwedRefund,
   from: readonly AttemptStatus[],

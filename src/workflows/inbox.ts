@@ -19,10 +19,11 @@ export function openInbox(): Inbox {
   let rings: Ring[] = [];
   const resolutions: Resolution[] = [];
   setHandler(doorbellSignal, (ring) => {
-    rings.push(ring ?? { by: 'operator', at: new Date().toISOString() });
+    rings.push(asRing(ring));
   });
   setHandler(resolveCaseSignal, (resolution) => {
-    resolutions.push(resolution);
+    if (isResolution(resolution))
+      resolutions.push({ ...resolution, by: resolution.by || 'unnamed operator' });
   });
   return {
     rang: () => rings.length > 0,
@@ -37,4 +38,18 @@ export function openInbox(): Inbox {
       return mine() >= 0 ? resolutions.splice(mine(), 1)[0] : undefined;
     },
   };
+}
+
+/** Signals can be typed by hand in the Temporal UI: whatever comes is a ring, and a wrong shape must not stop the workflow. */
+function asRing(given: unknown): Ring {
+  const at = new Date().toISOString();
+  if (typeof given !== 'object' || given === null) return { by: 'operator', at };
+  const ring = given as Ring;
+  return { ...ring, at: Number.isNaN(Date.parse(ring.at)) ? at : ring.at };
+}
+
+function isResolution(given: unknown): given is Resolution {
+  if (typeof given !== 'object' || given === null) return false;
+  const { caseId, action } = given as Partial<Resolution>;
+  return typeof caseId === 'string' && typeof action === 'string';
 }
