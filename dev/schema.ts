@@ -38,7 +38,7 @@ const ours = `
 const parts = {
   functions: `${ours}
     SELECT rtrim(pg_get_functiondef(oid), E' \\n') || E';\\n' ||
-      coalesce(format(E'COMMENT ON FUNCTION %s IS %L;\\n', signature, obj_description(oid, 'pg_proc')), '') AS statement
+      coalesce(format('COMMENT ON FUNCTION %s IS ', signature) || quote_literal(obj_description(oid, 'pg_proc')) || E';\\n', '') AS statement
     FROM functions ORDER BY signature COLLATE "C"`,
   // Foreign keys come last, because tables name each other; the other constraints stand in their table.
   tables: `${ours},
@@ -55,17 +55,17 @@ const parts = {
     FROM pg_constraint WHERE contype IN ('p', 'u', 'c')),
   indexes AS (
     SELECT i.indrelid AS oid, c.relname, pg_get_indexdef(i.indexrelid, 0, true) || E';\\n' ||
-      coalesce(format(E'COMMENT ON INDEX %I IS %L;\\n', c.relname, obj_description(c.oid, 'pg_class')), '') AS text
+      coalesce(format('COMMENT ON INDEX %I IS ', c.relname) || quote_literal(obj_description(c.oid, 'pg_class')) || E';\\n', '') AS text
     FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
     WHERE NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))),
   comments AS (
     SELECT a.attrelid AS oid, a.attnum::integer AS place,
-      format(E'COMMENT ON COLUMN %I.%I IS %L;\\n', t.relname, a.attname, col_description(t.oid, a.attnum)) AS text
+      format('COMMENT ON COLUMN %I.%I IS ', t.relname, a.attname) || quote_literal(col_description(t.oid, a.attnum)) || E';\\n' AS text
     FROM pg_attribute AS a JOIN tables AS t ON t.oid = a.attrelid
     WHERE a.attnum > 0 AND NOT a.attisdropped AND col_description(t.oid, a.attnum) IS NOT NULL)
     SELECT format(E'CREATE TABLE %I (\\n  %s\\n);\\n', t.relname,
         (SELECT string_agg(line, E',\\n  ' ORDER BY part, place, name COLLATE "C") FROM lines AS l WHERE l.oid = t.oid)) ||
-      coalesce(format(E'COMMENT ON TABLE %I IS %L;\\n', t.relname, obj_description(t.oid, 'pg_class')), '') ||
+      coalesce(format('COMMENT ON TABLE %I IS ', t.relname) || quote_literal(obj_description(t.oid, 'pg_class')) || E';\\n', '') ||
       coalesce((SELECT string_agg(text, '' ORDER BY place) FROM comments AS m WHERE m.oid = t.oid), '') ||
       coalesce((SELECT string_agg(text, '' ORDER BY relname COLLATE "C") FROM indexes AS i WHERE i.oid = t.oid), '')
       AS statement
@@ -77,12 +77,12 @@ const parts = {
     ORDER BY t.relname COLLATE "C", k.conname COLLATE "C"`,
   triggers: `${ours}
     SELECT pg_get_triggerdef(g.oid, true) || E';\\n' ||
-      coalesce(format(E'COMMENT ON TRIGGER %I ON %I IS %L;\\n', g.tgname, t.relname, obj_description(g.oid, 'pg_trigger')), '')
+      coalesce(format('COMMENT ON TRIGGER %I ON %I IS ', g.tgname, t.relname) || quote_literal(obj_description(g.oid, 'pg_trigger')) || E';\\n', '')
       AS statement
     FROM pg_trigger AS g JOIN tables AS t ON t.oid = g.tgrelid WHERE NOT g.tgisinternal
     ORDER BY t.relname COLLATE "C", g.tgname COLLATE "C"`,
   constraintComments: `${ours}
-    SELECT format(E'COMMENT ON CONSTRAINT %I ON %I IS %L;\\n', k.conname, t.relname, obj_description(k.oid, 'pg_constraint'))
+    SELECT format('COMMENT ON CONSTRAINT %I ON %I IS ', k.conname, t.relname) || quote_literal(obj_description(k.oid, 'pg_constraint')) || E';\\n'
       AS statement
     FROM pg_constraint AS k JOIN tables AS t ON t.oid = k.conrelid
     WHERE obj_description(k.oid, 'pg_constraint') IS NOT NULL

@@ -78,16 +78,19 @@ COMMENT ON FUNCTION attempt_may_become(text, text) IS 'The legal arrows between 
 CREATE TRIGGER attempts_legal_transition BEFORE UPDATE ON attempts FOR EACH ROW
   WHEN (OLD.status <> NEW.status AND NOT attempt_may_become(OLD.status, NEW.status))
   EXECUTE FUNCTION refuse('an attempt may not take this step');
+COMMENT ON TRIGGER attempts_legal_transition ON attempts IS 'What is decided about money is not undone by code that comes late.';
 CREATE TRIGGER attempts_frozen_quote BEFORE UPDATE ON attempts FOR EACH ROW
   WHEN ((OLD.quote, OLD.total_minor, OLD.currency, OLD.customer_id, OLD.request_hash)
     IS DISTINCT FROM (NEW.quote, NEW.total_minor, NEW.currency, NEW.customer_id, NEW.request_hash))
   EXECUTE FUNCTION refuse('a quote is frozen when its attempt opens');
+COMMENT ON TRIGGER attempts_frozen_quote ON attempts IS 'The customer pays the price that was shown, whatever is edited meanwhile.';
 CREATE FUNCTION count_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   NEW.version := OLD.version + 1;
   RETURN NEW;
 END $$;
 CREATE TRIGGER attempts_version BEFORE UPDATE ON attempts FOR EACH ROW EXECUTE FUNCTION count_version();
+COMMENT ON FUNCTION count_version() IS 'A version set by hand is ignored: no change goes unnoticed, and none is counted twice.';
 
 CREATE TABLE payment_tries (
   booking_id text NOT NULL REFERENCES attempts,
@@ -131,6 +134,7 @@ CREATE TABLE booking_items (
   details jsonb,
   PRIMARY KEY (booking_id, offering_id)
 );
+COMMENT ON TABLE booking_items IS 'What a booking bought. Its seats are rows of seats with the booking''s id, as many as said here.';
 COMMENT ON COLUMN booking_items.details IS 'As the customer sent them, unchanged. Private: in no list, no log.';
 
 CREATE TABLE seats (
@@ -149,8 +153,10 @@ CREATE INDEX seats_by_booking ON seats (booking_id) WHERE booking_id IS NOT NULL
 CREATE TRIGGER seats_one_booking BEFORE UPDATE ON seats FOR EACH ROW
   WHEN (OLD.booking_id IS NOT NULL AND NEW.booking_id IS NOT NULL AND OLD.booking_id <> NEW.booking_id)
   EXECUTE FUNCTION refuse('a seat has room for one booking');
+COMMENT ON TRIGGER seats_one_booking ON seats IS 'A seat is freed before it is sold again; a sale over a sale is refused, whoever forgot to lock.';
 CREATE TRIGGER seats_stay BEFORE DELETE ON seats FOR EACH ROW
   EXECUTE FUNCTION refuse('an offering keeps exactly its capacity in seats');
+COMMENT ON TRIGGER seats_stay ON seats IS 'With the primary key, the CHECK and the key to the capacity: exactly that many seats, no more, no fewer.';
 CREATE FUNCTION make_seats() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO seats (offering_id, seat_no, capacity)
@@ -182,6 +188,15 @@ COMMENT ON COLUMN payments.disposition IS 'booked: bought the booking. returned:
 COMMENT ON COLUMN payments.refunded_minor IS 'Running total of the refund rows (trigger); its CHECK holds it within the payment, also when refunds are written at once.';
 CREATE UNIQUE INDEX payments_one_booked ON payments (booking_id) WHERE disposition = 'booked';
 COMMENT ON INDEX payments_one_booked IS 'One booking is bought by one payment; any other is given back.';
+CREATE TRIGGER payments_keep_facts BEFORE UPDATE ON payments FOR EACH ROW
+  WHEN ((OLD.id, OLD.gateway, OLD.gateway_payment_id, OLD.amount_minor, OLD.currency)
+    IS DISTINCT FROM (NEW.id, NEW.gateway, NEW.gateway_payment_id, NEW.amount_minor, NEW.currency))
+  EXECUTE FUNCTION refuse('what a gateway captured does not change');
+COMMENT ON TRIGGER payments_keep_facts ON payments IS 'The gateway''s facts are written once; a bigger amount would make room for a bigger refund.';
+CREATE TRIGGER payments_count_by_refunds BEFORE UPDATE ON payments FOR EACH ROW
+  WHEN (OLD.refunded_minor <> NEW.refunded_minor AND pg_trigger_depth() = 0)
+  EXECUTE FUNCTION refuse('only refund rows change the running total');
+COMMENT ON TRIGGER payments_count_by_refunds ON payments IS 'A total set back by hand would make room for a second refund of the same money.';
 CREATE INDEX payments_by_booking ON payments (booking_id);
 CREATE INDEX payments_by_ref ON payments (gateway, gateway_ref);
 
@@ -217,6 +232,7 @@ CREATE TRIGGER refunds_counted AFTER INSERT OR DELETE OR UPDATE OF amount_minor 
   FOR EACH ROW EXECUTE FUNCTION count_refund();
 CREATE TRIGGER refunds_stay_with_payment BEFORE UPDATE ON refunds FOR EACH ROW
   WHEN (OLD.payment_id <> NEW.payment_id) EXECUTE FUNCTION refuse('a refund belongs to one payment');
+COMMENT ON TRIGGER refunds_stay_with_payment ON refunds IS 'Else the running totals of two payments would both be wrong.';
 
 CREATE TABLE cases (
   id text PRIMARY KEY,
@@ -241,6 +257,7 @@ COMMENT ON INDEX cases_one_open_per_payment IS 'Money is in at most one open cas
 CREATE INDEX cases_by_opening ON cases (opened_at DESC, id);
 CREATE TRIGGER cases_resolved_once BEFORE UPDATE ON cases FOR EACH ROW
   WHEN (OLD.resolved_at IS NOT NULL) EXECUTE FUNCTION refuse('a case is resolved once');
+COMMENT ON TRIGGER cases_resolved_once ON cases IS 'Two operators at once: the second is told, and no refund is sent twice.';
 
 CREATE TABLE messages (
   booking_id text NOT NULL REFERENCES attempts,

@@ -1,0 +1,473 @@
+-- What the migrations make. Written by `npm run schema`; do not edit.
+
+-- Functions come first, for the tables' triggers need them; their bodies name tables that come later.
+SET check_function_bodies = false;
+
+CREATE OR REPLACE FUNCTION public.attempt_may_become(old_status text, new_status text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT old_status || ' > ' || new_status IN (
+    'awaiting_payment > processing', 'awaiting_payment > confirmed', 'awaiting_payment > refunding',
+    'awaiting_payment > expired', 'awaiting_payment > canceled', 'awaiting_payment > failed',
+    'processing > confirmed', 'processing > refunding', 'processing > awaiting_payment', 'processing > expired',
+    'refunding > refunded', 'refunding > needs_attention',
+    'confirmed > refunding', 'confirmed > needs_attention',
+    'refunded > needs_attention',
+    'needs_attention > refunding', 'needs_attention > refunded', 'needs_attention > confirmed')
+$function$;
+COMMENT ON FUNCTION attempt_may_become(text,text) IS 'The legal arrows between statuses; the same table as legalTransitions in src/booking.ts.';
+
+CREATE OR REPLACE FUNCTION public.count_refund()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE payments SET refunded_minor = refunded_minor
+    + CASE WHEN TG_OP = 'DELETE' THEN 0 ELSE NEW.amount_minor END
+    - CASE WHEN TG_OP = 'INSERT' THEN 0 ELSE OLD.amount_minor END
+    WHERE id = CASE WHEN TG_OP = 'DELETE' THEN OLD.payment_id ELSE NEW.payment_id END;
+  RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION count_refund() IS 'Keeps payments.refunded_minor. The update locks the payment''s row, so two refunds at once cannot both fit.';
+
+CREATE OR REPLACE FUNCTION public.count_version()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  NEW.version := OLD.version + 1;
+  RETURN NEW;
+END $function$;
+COMMENT ON FUNCTION count_version() IS 'A version set by hand is ignored: no change goes unnoticed, and none is counted twice.';
+
+CREATE OR REPLACE FUNCTION public.hear_events(in_heard jsonb)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  INSERT INTO gateway_events (gateway, event_id, type, gateway_ref, booking_id, heard_at)
+    SELECT gateway, "eventId", type, ref, "bookingId", "heardAt"
+    FROM jsonb_to_recordset(in_heard)
+      AS heard (gateway text, "eventId" text, type text, ref text, "bookingId" text, "heardAt" timestamptz)
+  ON CONFLICT DO NOTHING
+$function$;
+COMMENT ON FUNCTION hear_events(jsonb) IS 'Keeps what doorbells carried; the same event twice is one row.';
+
+CREATE OR REPLACE FUNCTION public.make_seats()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO seats (offering_id, seat_no, capacity)
+    SELECT NEW.id, n, NEW.capacity FROM generate_series(1, NEW.capacity) AS n;
+  RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION make_seats() IS 'An offering is born with exactly its capacity in seats.';
+
+CREATE OR REPLACE FUNCTION public.refuse()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, CONSTRAINT = TG_NAME;
+END $function$;
+COMMENT ON FUNCTION refuse() IS 'Trigger body for changes that no code may make; the argument says which rule is broken.';
+
+CREATE OR REPLACE FUNCTION public.settle_payment(in_booking_id text, in_gateway text, in_ref text, in_charge text, in_amount_minor integer, in_currency text, in_payment_id text, in_refund_id text, in_references text[])
+ RETURNS TABLE(status text, refund_id text, newly boolean)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  attempt attempts%ROWTYPE;
+  known payments%ROWTYPE;
+  refusal text;
+BEGIN
+  -- The attempt's row comes first in every transaction: a local activity that timed out may still be running, and
+  -- whoever comes second finds here what the other did.
+  SELECT * INTO attempt FROM attempts AS a WHERE a.booking_id = in_booking_id FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'Bug: settling % without an attempt', in_booking_id;
+  END IF;
+  SELECT * INTO known FROM payments AS p WHERE p.gateway = in_gateway AND p.gateway_payment_id = in_charge;
+  IF FOUND THEN
+    RETURN QUERY SELECT attempt.status,
+      (SELECT r.id FROM refunds AS r WHERE r.payment_id = known.id AND r.status <> 'succeeded' LIMIT 1), false;
+    RETURN;
+  END IF;
+
+  IF attempt.status NOT IN ('awaiting_payment', 'processing') THEN
+    refusal := CASE WHEN EXISTS (SELECT FROM payments AS p WHERE p.booking_id = in_booking_id)
+      THEN 'second-payment' ELSE 'late-payment' END;
+  ELSIF in_amount_minor <> attempt.total_minor OR in_currency <> attempt.currency THEN
+    refusal := 'amount-mismatch';
+  ELSIF EXISTS (
+    SELECT FROM jsonb_array_elements(attempt.quote -> 'items') AS item
+    JOIN offerings AS o ON o.id = item ->> 'offeringId'
+    WHERE o.status <> 'open' OR o.starts_at <= now()
+  ) THEN
+    refusal := 'offering-closed';
+  ELSE
+    BEGIN
+      INSERT INTO bookings (id, reference, customer_id, status, total_minor, currency)
+        SELECT in_booking_id, candidate, attempt.customer_id, 'confirmed', attempt.total_minor, attempt.currency
+        FROM unnest(in_references) WITH ORDINALITY AS candidates (candidate, n)
+        WHERE NOT EXISTS (SELECT FROM bookings AS b WHERE b.reference = candidate)
+        ORDER BY n LIMIT 1;
+      INSERT INTO booking_items (booking_id, offering_id, seats, details)
+        SELECT in_booking_id, item ->> 'offeringId', (item ->> 'seats')::integer, item -> 'details'
+        FROM jsonb_array_elements(attempt.quote -> 'items') AS item;
+      IF NOT take_seats(in_booking_id, attempt.quote -> 'items') THEN
+        RAISE EXCEPTION 'too few seats' USING ERRCODE = 'PF002';
+      END IF;
+    EXCEPTION WHEN SQLSTATE 'PF002' THEN
+      refusal := 'slot-unavailable';
+    END;
+  END IF;
+
+  INSERT INTO payments (id, booking_id, gateway, gateway_ref, gateway_payment_id, amount_minor, currency, status, disposition)
+    VALUES (in_payment_id, in_booking_id, in_gateway, in_ref, in_charge, in_amount_minor, in_currency, 'captured',
+      CASE WHEN refusal IS NULL THEN 'booked' ELSE 'returned' END);
+  UPDATE payment_tries AS t SET status = 'paid', next_look_at = NULL
+    WHERE t.booking_id = in_booking_id AND t.gateway = in_gateway AND t.gateway_ref = in_ref;
+
+  IF refusal IS NULL THEN
+    UPDATE attempts AS a SET status = 'confirmed', failure = NULL, ended_at = now() WHERE a.booking_id = in_booking_id;
+    INSERT INTO messages (booking_id, kind, recipient, locale)
+      VALUES (in_booking_id, 'booking-confirmed', attempt.contact ->> 'email', attempt.contact ->> 'locale');
+    RETURN QUERY SELECT 'confirmed', NULL::text, true;
+    RETURN;
+  END IF;
+
+  -- The net under the workflow that sends it: should nobody have sent the refund in a minute, the payment watch asks why.
+  INSERT INTO refunds (id, payment_id, amount_minor, status, reason, next_look_at)
+    VALUES (in_refund_id, in_payment_id, in_amount_minor, 'unsent', refusal, now() + interval '1 minute');
+  UPDATE attempts AS a SET
+      status = CASE WHEN a.status IN ('awaiting_payment', 'processing') THEN 'refunding' ELSE a.status END,
+      failure = CASE WHEN a.status IN ('awaiting_payment', 'processing')
+        THEN jsonb_build_object('type', refusal) ELSE a.failure END
+    WHERE a.booking_id = in_booking_id
+    RETURNING a.status INTO attempt.status;
+  RETURN QUERY SELECT attempt.status, in_refund_id, true;
+END $function$;
+COMMENT ON FUNCTION settle_payment(text,text,text,text,integer,text,text,text,text[]) IS 'Decides what one captured payment buys: the booking, or a refund row with its reason. Asking again about the same payment answers what was decided.';
+
+CREATE OR REPLACE FUNCTION public.take_seats(in_booking_id text, in_items jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  wanted record;
+  caught integer[];
+BEGIN
+  -- First look: take what nobody else is taking. Buyers of different seats never wait for each other here.
+  BEGIN
+    FOR wanted IN
+      SELECT item ->> 'offeringId' AS offering_id, (item ->> 'seats')::integer AS seats
+      FROM jsonb_array_elements(in_items) AS item ORDER BY 1
+    LOOP
+      SELECT array_agg(seat_no) INTO caught FROM (
+        SELECT seat_no FROM seats WHERE offering_id = wanted.offering_id AND booking_id IS NULL
+        ORDER BY seat_no LIMIT wanted.seats FOR UPDATE SKIP LOCKED) AS free;
+      IF coalesce(cardinality(caught), 0) < wanted.seats THEN
+        RAISE EXCEPTION 'too few seats' USING ERRCODE = 'PF001';
+      END IF;
+      UPDATE seats SET booking_id = in_booking_id
+        WHERE offering_id = wanted.offering_id AND seat_no = ANY (caught);
+    END LOOP;
+    RETURN true;
+  EXCEPTION WHEN SQLSTATE 'PF001' THEN
+    -- The block's savepoint has given the partial catch back: waiting with it in hand would deadlock.
+  END;
+  -- Second look, waiting: a seat locked by a transaction that then rolls back is a free seat, so only this one is final.
+  -- Offerings and seats are locked in one order everywhere, so waiters form no circle.
+  BEGIN
+    FOR wanted IN
+      SELECT item ->> 'offeringId' AS offering_id, (item ->> 'seats')::integer AS seats
+      FROM jsonb_array_elements(in_items) AS item ORDER BY 1
+    LOOP
+      SELECT array_agg(seat_no) INTO caught FROM (
+        SELECT seat_no FROM seats WHERE offering_id = wanted.offering_id AND booking_id IS NULL
+        ORDER BY seat_no LIMIT wanted.seats FOR UPDATE) AS free;
+      IF coalesce(cardinality(caught), 0) < wanted.seats THEN
+        RAISE EXCEPTION 'too few seats' USING ERRCODE = 'PF001';
+      END IF;
+      UPDATE seats SET booking_id = in_booking_id
+        WHERE offering_id = wanted.offering_id AND seat_no = ANY (caught);
+    END LOOP;
+    RETURN true;
+  EXCEPTION WHEN SQLSTATE 'PF001' THEN
+    RETURN false;
+  END;
+END $function$;
+COMMENT ON FUNCTION take_seats(text,jsonb) IS 'Takes every seat of a quote or none, and says which.';
+
+CREATE TABLE attempts (
+  booking_id text NOT NULL,
+  request_hash text NOT NULL,
+  customer_id text NOT NULL,
+  method text NOT NULL,
+  quote jsonb NOT NULL,
+  total_minor integer NOT NULL,
+  currency text NOT NULL,
+  contact jsonb NOT NULL,
+  return_url text,
+  status text NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  failure jsonb,
+  tries integer NOT NULL DEFAULT 1,
+  tries_max integer NOT NULL,
+  window_seconds integer NOT NULL,
+  started_at timestamp with time zone NOT NULL DEFAULT now(),
+  expires_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  CONSTRAINT attempts_pkey PRIMARY KEY (booking_id),
+  CONSTRAINT attempts_check CHECK (tries >= 1 AND tries <= tries_max),
+  CONSTRAINT attempts_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
+  CONSTRAINT attempts_status_check CHECK (status = ANY (ARRAY['awaiting_payment'::text, 'processing'::text, 'confirmed'::text, 'refunding'::text, 'refunded'::text, 'needs_attention'::text, 'expired'::text, 'canceled'::text, 'failed'::text])),
+  CONSTRAINT attempts_total_minor_check CHECK (total_minor >= 0)
+);
+COMMENT ON TABLE attempts IS 'One customer''s try to book; written only by the activities of its workflow, and it outlives the workflow''s history.';
+COMMENT ON COLUMN attempts.request_hash IS 'Hash of the validated body in canonical form: tells an honest repeat of an Idempotency-Key from another body, also after Temporal forgot the workflow.';
+COMMENT ON COLUMN attempts.quote IS 'Items and prices, frozen when the attempt opened. Later edits of an offering do not touch it.';
+COMMENT ON COLUMN attempts.version IS 'Rises with every change (trigger); clients wait for the next one.';
+COMMENT ON COLUMN attempts.tries IS 'One plus the accepted retries. A gateway''s object may serve several.';
+COMMENT ON COLUMN attempts.expires_at IS 'End of the payment window; null until the payment object exists.';
+CREATE INDEX attempts_by_customer ON attempts USING btree (customer_id, started_at DESC, booking_id);
+CREATE INDEX attempts_by_start ON attempts USING btree (started_at DESC, booking_id);
+
+CREATE TABLE booking_items (
+  booking_id text NOT NULL,
+  offering_id text NOT NULL,
+  seats integer NOT NULL,
+  details jsonb,
+  CONSTRAINT booking_items_pkey PRIMARY KEY (booking_id, offering_id),
+  CONSTRAINT booking_items_seats_check CHECK (seats > 0)
+);
+COMMENT ON TABLE booking_items IS 'What a booking bought. Its seats are rows of seats with the booking''s id, as many as said here.';
+COMMENT ON COLUMN booking_items.details IS 'As the customer sent them, unchanged. Private: in no list, no log.';
+
+CREATE TABLE bookings (
+  id text NOT NULL,
+  reference text NOT NULL,
+  customer_id text NOT NULL,
+  status text NOT NULL,
+  total_minor integer NOT NULL,
+  currency text NOT NULL,
+  confirmed_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT bookings_pkey PRIMARY KEY (id),
+  CONSTRAINT bookings_reference_key UNIQUE (reference),
+  CONSTRAINT bookings_status_check CHECK (status = 'confirmed'::text)
+);
+COMMENT ON TABLE bookings IS 'What the customer gets when an attempt succeeds. Its primary key is the attempt''s: no second booking of one attempt.';
+
+CREATE TABLE cases (
+  id text NOT NULL,
+  workflow_id text NOT NULL,
+  booking_id text,
+  payment_id text,
+  refund_id text,
+  kind text NOT NULL,
+  amount_minor integer,
+  currency text,
+  detail text NOT NULL,
+  opened_at timestamp with time zone NOT NULL DEFAULT now(),
+  resolved_at timestamp with time zone,
+  resolved_by text,
+  resolution text,
+  note text,
+  CONSTRAINT cases_pkey PRIMARY KEY (id),
+  CONSTRAINT cases_check CHECK ((resolved_at IS NULL) = (resolution IS NULL)),
+  CONSTRAINT cases_kind_check CHECK (kind = ANY (ARRAY['refund-failed'::text, 'refund-overdue'::text, 'unmatched-payment'::text, 'message-failed'::text])),
+  CONSTRAINT cases_resolution_check CHECK (resolution = ANY (ARRAY['retry-refund'::text, 'mark-settled'::text, 'resend'::text]))
+);
+COMMENT ON TABLE cases IS 'What only a person can decide. The workflow named here stays open until it is resolved.';
+CREATE INDEX cases_by_opening ON cases USING btree (opened_at DESC, id);
+CREATE UNIQUE INDEX cases_one_open_per_payment ON cases USING btree (payment_id) WHERE resolved_at IS NULL AND payment_id IS NOT NULL;
+COMMENT ON INDEX cases_one_open_per_payment IS 'Money is in at most one open case, or the balance would count it twice.';
+
+CREATE TABLE gateway_events (
+  gateway text NOT NULL,
+  event_id text NOT NULL,
+  type text NOT NULL,
+  gateway_ref text,
+  booking_id text,
+  heard_at timestamp with time zone NOT NULL,
+  CONSTRAINT gateway_events_pkey PRIMARY KEY (gateway, event_id)
+);
+COMMENT ON TABLE gateway_events IS 'What was heard and when. Written by activities from the doorbell; the webhook itself writes nothing.';
+CREATE INDEX gateway_events_by_ref ON gateway_events USING btree (gateway, gateway_ref);
+
+CREATE TABLE messages (
+  booking_id text NOT NULL,
+  kind text NOT NULL,
+  recipient text NOT NULL,
+  locale text,
+  queued_at timestamp with time zone NOT NULL DEFAULT now(),
+  next_send_at timestamp with time zone DEFAULT now(),
+  sent_at timestamp with time zone,
+  tries integer NOT NULL DEFAULT 0,
+  CONSTRAINT messages_pkey PRIMARY KEY (booking_id, kind, recipient),
+  CONSTRAINT messages_kind_check CHECK (kind = ANY (ARRAY['booking-confirmed'::text, 'payment-refunded'::text, 'refund-failed'::text]))
+);
+COMMENT ON TABLE messages IS 'One message per event, queued in the transaction that causes it; the courier sends it.';
+COMMENT ON COLUMN messages.next_send_at IS 'When the courier takes it up; null once sent, or given up (a case says so).';
+CREATE INDEX messages_due ON messages USING btree (next_send_at) WHERE next_send_at IS NOT NULL;
+
+CREATE TABLE offerings (
+  id text NOT NULL,
+  provider_id text NOT NULL,
+  request_hash text,
+  kind text NOT NULL,
+  title text NOT NULL,
+  starts_at timestamp with time zone NOT NULL,
+  ends_at timestamp with time zone NOT NULL,
+  time_zone text NOT NULL,
+  capacity integer NOT NULL,
+  price_minor integer NOT NULL,
+  currency text NOT NULL,
+  attributes jsonb NOT NULL DEFAULT '{}'::jsonb,
+  status text NOT NULL DEFAULT 'open'::text,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT offerings_pkey PRIMARY KEY (id),
+  CONSTRAINT offerings_id_capacity_key UNIQUE (id, capacity),
+  CONSTRAINT offerings_capacity_check CHECK (capacity >= 1 AND capacity <= 10000),
+  CONSTRAINT offerings_check CHECK (ends_at > starts_at),
+  CONSTRAINT offerings_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
+  CONSTRAINT offerings_kind_check CHECK (kind = 'slot'::text),
+  CONSTRAINT offerings_price_minor_check CHECK (price_minor >= 1 AND price_minor <= 99999999),
+  CONSTRAINT offerings_status_check CHECK (status = ANY (ARRAY['open'::text, 'closed'::text])),
+  CONSTRAINT offerings_title_check CHECK (length(title) >= 1 AND length(title) <= 200)
+);
+COMMENT ON TABLE offerings IS 'Something that can be booked.';
+COMMENT ON COLUMN offerings.provider_id IS 'Subject of the token that published it.';
+COMMENT ON COLUMN offerings.request_hash IS 'Hash of the creating body when an Idempotency-Key was given: an equal repeat answers this row, another body is refused.';
+COMMENT ON COLUMN offerings.time_zone IS 'IANA zone of the provider: the instant says when, the zone says which clock to show.';
+COMMENT ON COLUMN offerings.price_minor IS 'Price of one seat in the smallest unit of the currency. Read once per attempt, into its quote.';
+CREATE INDEX offerings_by_provider ON offerings USING btree (provider_id, starts_at, id);
+CREATE INDEX offerings_by_start ON offerings USING btree (starts_at, id);
+
+CREATE TABLE payment_tries (
+  booking_id text NOT NULL,
+  try integer NOT NULL,
+  key_number integer NOT NULL DEFAULT 1,
+  gateway text NOT NULL,
+  gateway_ref text,
+  how_to_pay jsonb,
+  status text NOT NULL,
+  failure_ref text,
+  looks integer NOT NULL DEFAULT 0,
+  next_look_at timestamp with time zone,
+  watch_until timestamp with time zone,
+  opened_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT payment_tries_pkey PRIMARY KEY (booking_id, try),
+  CONSTRAINT payment_tries_gateway_gateway_ref_key UNIQUE (gateway, gateway_ref),
+  CONSTRAINT payment_tries_check CHECK (status <> 'open'::text OR gateway_ref IS NOT NULL),
+  CONSTRAINT payment_tries_status_check CHECK (status = ANY (ARRAY['opening'::text, 'open'::text, 'paid'::text, 'closed'::text, 'refused'::text])),
+  CONSTRAINT payment_tries_try_check CHECK (try >= 1)
+);
+COMMENT ON TABLE payment_tries IS 'One payment object at a gateway. The row stands before the object does, so a lost answer is found again by its key.';
+COMMENT ON COLUMN payment_tries.key_number IS 'Part of the outbound key; rises only after a definite refusal that the gateway would replay for the old key.';
+COMMENT ON COLUMN payment_tries.how_to_pay IS 'What the customer''s browser needs, client secret included: shown to its owner only, never in Temporal or a log.';
+COMMENT ON COLUMN payment_tries.failure_ref IS 'The gateway''s id of the last decline we have told of, so that looking again at the same decline changes nothing.';
+COMMENT ON COLUMN payment_tries.next_look_at IS 'When the payment watch looks next; null when nobody needs to.';
+CREATE INDEX payment_tries_due ON payment_tries USING btree (next_look_at) WHERE next_look_at IS NOT NULL;
+
+CREATE TABLE payments (
+  id text NOT NULL,
+  booking_id text,
+  gateway text NOT NULL,
+  gateway_ref text NOT NULL,
+  gateway_payment_id text NOT NULL,
+  amount_minor integer NOT NULL,
+  currency text NOT NULL,
+  status text NOT NULL,
+  disposition text NOT NULL,
+  refunded_minor integer NOT NULL DEFAULT 0,
+  recorded_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT payments_pkey PRIMARY KEY (id),
+  CONSTRAINT payments_gateway_gateway_payment_id_key UNIQUE (gateway, gateway_payment_id),
+  CONSTRAINT payments_amount_minor_check CHECK (amount_minor > 0),
+  CONSTRAINT payments_check CHECK (booking_id IS NOT NULL OR disposition = 'unmatched'::text),
+  CONSTRAINT payments_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
+  CONSTRAINT payments_disposition_check CHECK (disposition = ANY (ARRAY['booked'::text, 'returned'::text, 'unmatched'::text])),
+  CONSTRAINT payments_refunds_within CHECK (refunded_minor >= 0 AND refunded_minor <= amount_minor),
+  CONSTRAINT payments_status_check CHECK (status = 'captured'::text)
+);
+COMMENT ON TABLE payments IS 'Money a gateway says it captured; a row the moment we learn of it.';
+COMMENT ON COLUMN payments.booking_id IS 'The attempt it was for; null when that attempt cannot be found (then a case says so).';
+COMMENT ON COLUMN payments.disposition IS 'booked: bought the booking. returned: bought nothing, a refund is owed. unmatched: a person must decide.';
+COMMENT ON COLUMN payments.refunded_minor IS 'Running total of the refund rows (trigger); its CHECK holds it within the payment, also when refunds are written at once.';
+CREATE INDEX payments_by_booking ON payments USING btree (booking_id);
+CREATE INDEX payments_by_ref ON payments USING btree (gateway, gateway_ref);
+CREATE UNIQUE INDEX payments_one_booked ON payments USING btree (booking_id) WHERE disposition = 'booked'::text;
+COMMENT ON INDEX payments_one_booked IS 'One booking is bought by one payment; any other is given back.';
+
+CREATE TABLE refunds (
+  id text NOT NULL,
+  payment_id text NOT NULL,
+  go integer NOT NULL DEFAULT 1,
+  key_number integer NOT NULL DEFAULT 1,
+  amount_minor integer NOT NULL,
+  status text NOT NULL,
+  reason text NOT NULL,
+  gateway_refund_id text,
+  looks integer NOT NULL DEFAULT 0,
+  next_look_at timestamp with time zone,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  settled_at timestamp with time zone,
+  CONSTRAINT refunds_pkey PRIMARY KEY (id),
+  CONSTRAINT refunds_payment_id_reason_key UNIQUE (payment_id, reason),
+  CONSTRAINT refunds_amount_minor_check CHECK (amount_minor > 0),
+  CONSTRAINT refunds_status_check CHECK (status = ANY (ARRAY['unsent'::text, 'pending'::text, 'succeeded'::text, 'failed'::text]))
+);
+COMMENT ON TABLE refunds IS 'Captured money on its way back, written in the transaction that decides it is owed.';
+COMMENT ON COLUMN refunds.go IS 'Part of the outbound key. Rises when an operator retries a refund that failed for good: the old key would only give the old failure again.';
+COMMENT ON COLUMN refunds.status IS 'unsent: owed, not acknowledged. pending, succeeded, failed: the gateway''s word; succeeded also when an operator settled it by other means (see cases).';
+CREATE INDEX refunds_due ON refunds USING btree (next_look_at) WHERE next_look_at IS NOT NULL;
+
+CREATE TABLE seats (
+  offering_id text NOT NULL,
+  seat_no integer NOT NULL,
+  capacity integer NOT NULL,
+  booking_id text,
+  CONSTRAINT seats_pkey PRIMARY KEY (offering_id, seat_no),
+  CONSTRAINT seats_check CHECK (seat_no >= 1 AND seat_no <= capacity)
+);
+COMMENT ON TABLE seats IS 'One row per unit of capacity, with room for one booking: selling a seat twice is impossible, not merely avoided.';
+COMMENT ON COLUMN seats.capacity IS 'Copy of the offering''s capacity, held to it by the foreign key, so that the CHECK can refuse a seat beyond it.';
+CREATE INDEX seats_by_booking ON seats USING btree (booking_id) WHERE booking_id IS NOT NULL;
+CREATE INDEX seats_free ON seats USING btree (offering_id, seat_no) WHERE booking_id IS NULL;
+
+ALTER TABLE booking_items ADD CONSTRAINT booking_items_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES bookings(id);
+ALTER TABLE booking_items ADD CONSTRAINT booking_items_offering_id_fkey FOREIGN KEY (offering_id) REFERENCES offerings(id);
+ALTER TABLE bookings ADD CONSTRAINT bookings_id_fkey FOREIGN KEY (id) REFERENCES attempts(booking_id);
+ALTER TABLE cases ADD CONSTRAINT cases_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
+ALTER TABLE cases ADD CONSTRAINT cases_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id);
+ALTER TABLE cases ADD CONSTRAINT cases_refund_id_fkey FOREIGN KEY (refund_id) REFERENCES refunds(id);
+ALTER TABLE messages ADD CONSTRAINT messages_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
+ALTER TABLE payment_tries ADD CONSTRAINT payment_tries_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
+ALTER TABLE payments ADD CONSTRAINT payments_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
+ALTER TABLE refunds ADD CONSTRAINT refunds_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id);
+ALTER TABLE seats ADD CONSTRAINT seats_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES bookings(id);
+ALTER TABLE seats ADD CONSTRAINT seats_offering_id_capacity_fkey FOREIGN KEY (offering_id, capacity) REFERENCES offerings(id, capacity);
+
+CREATE TRIGGER attempts_frozen_quote BEFORE UPDATE ON attempts FOR EACH ROW WHEN (old.quote IS DISTINCT FROM new.quote OR old.total_minor IS DISTINCT FROM new.total_minor OR old.currency IS DISTINCT FROM new.currency OR old.customer_id IS DISTINCT FROM new.customer_id OR old.request_hash IS DISTINCT FROM new.request_hash) EXECUTE FUNCTION refuse('a quote is frozen when its attempt opens');
+COMMENT ON TRIGGER attempts_frozen_quote ON attempts IS 'The customer pays the price that was shown, whatever is edited meanwhile.';
+CREATE TRIGGER attempts_legal_transition BEFORE UPDATE ON attempts FOR EACH ROW WHEN (old.status <> new.status AND NOT attempt_may_become(old.status, new.status)) EXECUTE FUNCTION refuse('an attempt may not take this step');
+COMMENT ON TRIGGER attempts_legal_transition ON attempts IS 'What is decided about money is not undone by code that comes late.';
+CREATE TRIGGER attempts_version BEFORE UPDATE ON attempts FOR EACH ROW EXECUTE FUNCTION count_version();
+CREATE TRIGGER cases_resolved_once BEFORE UPDATE ON cases FOR EACH ROW WHEN (old.resolved_at IS NOT NULL) EXECUTE FUNCTION refuse('a case is resolved once');
+COMMENT ON TRIGGER cases_resolved_once ON cases IS 'Two operators at once: the second is told, and no refund is sent twice.';
+CREATE TRIGGER offerings_seats AFTER INSERT ON offerings FOR EACH ROW EXECUTE FUNCTION make_seats();
+CREATE TRIGGER payments_count_by_refunds BEFORE UPDATE ON payments FOR EACH ROW WHEN (old.refunded_minor <> new.refunded_minor AND pg_trigger_depth() = 0) EXECUTE FUNCTION refuse('only refund rows change the running total');
+COMMENT ON TRIGGER payments_count_by_refunds ON payments IS 'A total set back by hand would make room for a second refund of the same money.';
+CREATE TRIGGER payments_keep_facts BEFORE UPDATE ON payments FOR EACH ROW WHEN (old.id IS DISTINCT FROM new.id OR old.gateway IS DISTINCT FROM new.gateway OR old.gateway_payment_id IS DISTINCT FROM new.gateway_payment_id OR old.amount_minor IS DISTINCT FROM new.amount_minor OR old.currency IS DISTINCT FROM new.currency) EXECUTE FUNCTION refuse('what a gateway captured does not change');
+COMMENT ON TRIGGER payments_keep_facts ON payments IS 'The gateway''s facts are written once; a bigger amount would make room for a bigger refund.';
+CREATE TRIGGER refunds_counted AFTER INSERT OR DELETE OR UPDATE OF amount_minor ON refunds FOR EACH ROW EXECUTE FUNCTION count_refund();
+CREATE TRIGGER refunds_stay_with_payment BEFORE UPDATE ON refunds FOR EACH ROW WHEN (old.payment_id <> new.payment_id) EXECUTE FUNCTION refuse('a refund belongs to one payment');
+COMMENT ON TRIGGER refunds_stay_with_payment ON refunds IS 'Else the running totals of two payments would both be wrong.';
+CREATE TRIGGER seats_one_booking BEFORE UPDATE ON seats FOR EACH ROW WHEN (old.booking_id IS NOT NULL AND new.booking_id IS NOT NULL AND old.booking_id <> new.booking_id) EXECUTE FUNCTION refuse('a seat has room for one booking');
+COMMENT ON TRIGGER seats_one_booking ON seats IS 'A seat is freed before it is sold again; a sale over a sale is refused, whoever forgot to lock.';
+CREATE TRIGGER seats_stay BEFORE DELETE ON seats FOR EACH ROW EXECUTE FUNCTION refuse('an offering keeps exactly its capacity in seats');
+COMMENT ON TRIGGER seats_stay ON seats IS 'With the primary key, the CHECK and the key to the capacity: exactly that many seats, no more, no fewer.';
