@@ -58,8 +58,8 @@ function readJson(path) {
   }
 }
 
-/** Runs a command quietly; prints its output only when it fails, and then ends this process. */
-async function run(what, command, args, options = {}) {
+/** Runs a command quietly, with a line every ten seconds. Answers its exit code and all it printed. */
+async function attempt(what, command, args, options = {}) {
   const began = Date.now();
   const seconds = () => Math.round((Date.now() - began) / 1000);
   const timer = setInterval(() => say(`still ${what}, ${seconds()} s`), SAY_EVERY_MS);
@@ -75,9 +75,20 @@ async function run(what, command, args, options = {}) {
     child.on('close', resolve);
   });
   clearInterval(timer);
-  if (code === 0) return;
-  process.stderr.write(`${Buffer.concat(output).toString().trimEnd().split('\n').slice(-80).join('\n')}\n`);
+  return { code, output: Buffer.concat(output).toString().trimEnd() };
+}
+
+/** Prints what a failed command printed, its beginning and its end, and ends this process. */
+function giveUp(what, { code, output }) {
+  const lines = output.split('\n');
+  const shown = lines.length <= 80 ? lines : [...lines.slice(0, 40), '…', ...lines.slice(-40)];
+  process.stderr.write(`${shown.join('\n')}\n`);
   fail(`${what} failed (exit code ${code}).`);
+}
+
+async function run(what, command, args, options = {}) {
+  const result = await attempt(what, command, args, options);
+  if (result.code !== 0) giveUp(what, result);
 }
 
 // --- installing ---------------------------------------------------------------------------------------------------
@@ -110,14 +121,16 @@ function npm(args) {
 async function install() {
   say('installing packages with npm ci; this takes about half a minute');
   // NODE_ENV=production would leave out what builds and tests the project.
-  const [command, args, options] = npm([
-    'ci',
-    '--include=dev',
-    '--no-audit',
-    '--no-fund',
-    '--loglevel=error',
-  ]);
-  await run('installing packages', command, args, options);
+  const quietly = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  const [command, args, options] = npm(['ci', ...quietly]);
+  const result = await attempt('installing packages', command, args, options);
+  if (result.code === 0) return;
+  // A lockfile written where a registry lacked the packages of some platforms does not name them, and `npm ci` then
+  // refuses it everywhere. `npm install` takes every version the lockfile names; --no-save leaves the lockfile alone.
+  if (!/Missing: \S+ from lock file/.test(result.output)) giveUp('installing packages', result);
+  say('package-lock.json does not name the packages of every platform; installing with npm install instead');
+  const [again, withArgs, withOptions] = npm(['install', '--no-save', ...quietly]);
+  await run('installing packages', again, withArgs, withOptions);
 }
 
 /**
