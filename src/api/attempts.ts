@@ -1,0 +1,130 @@
+/** How the API speaks with the workflow of an attempt. Every call has a deadline: without a worker an update waits for ever. */
+import {
+  WithStartWorkflowOperation,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+  type Client,
+} from '@temporalio/client';
+import { ApplicationFailure, type SearchAttributePair } from '@temporalio/common';
+import type { UpdateDefinition } from '@temporalio/common';
+import { isFailureType, type FailureType } from '../failures';
+import {
+  bookingWorkflowId,
+  openUpdate,
+  searchAttributes,
+  workflowTypes,
+  type Answer,
+  type BookInput,
+} from '../workflows/messages';
+import type { ApiDependencies } from './dependencies';
+import { openUpdateId, ownerMark } from './marks';
+import { isTemporalAway } from './outage';
+
+/** How long a client waits for the pay page, or for the answer to a wish, in ms; then it is told to follow the status. */
+const answerWithinMs = 8_000;
+/** How long a mere look at Temporal may take, in ms. */
+const lookWithinMs = 2_000;
+
+/** What came of asking an attempt's workflow. */
+export type Outcome =
+  | { kind: 'answered'; answer: Answer }
+  | { kind: 'refused'; type: FailureType }
+  /** The workflow is closed, or unknown: the record tells the rest. */
+  | { kind: 'over' }
+  /** No answer in time; it may still come. */
+  | { kind: 'silent' };
+
+/** Reads the outcome from what the client threw. @throws what is neither a refusal nor an end nor silence */
+function outcomeOf(error: unknown): Outcome {
+  if (error instanceof WorkflowUpdateFailedError) {
+    const type = error.cause instanceof ApplicationFailure ? error.cause.type : undefined;
+    // Any other type is Temporal's own word for "it ended while you asked".
+    return isFailureType(type) ? { kind: 'refused', type } : { kind: 'over' };
+  }
+  if (error instanceof WorkflowExecutionAlreadyStartedError || error instanceof WorkflowNotFoundError) {
+    return { kind: 'over' };
+  }
+  if (isTemporalAway(error)) return { kind: 'silent' };
+  throw error;
+}
+
+/** The memo and everything else Temporal shows in clear holds ids, fixed words and marks only. */
+function startOperation(deps: ApiDependencies, input: BookInput) {
+  const { items, payment } = input.request;
+  const offeringIds = items.map((item) => item.offeringId);
+  const seats = items.reduce((sum, item) => sum + item.seats, 0);
+  const shown: SearchAttributePair[] = [
+    { key: searchAttributes.bookingStatus, value: 'awaiting_payment' },
+    { key: searchAttributes.offeringIds, value: offeringIds },
+    { key: searchAttributes.gateway, value: payment.method },
+    { key: searchAttributes.needsAttention, value: false },
+    { key: searchAttributes.bookingId, value: input.bookingId },
+  ];
+  return new WithStartWorkflowOperation(workflowTypes.book, {
+    workflowId: bookingWorkflowId(input.bookingId),
+    taskQueue: deps.config.taskQueue,
+    args: [input],
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    workflowIdReusePolicy: 'REJECT_DUPLICATE',
+    memo: { owner: ownerMark(deps.config.appSecret, input.customerId) },
+    typedSearchAttributes: shown,
+    staticSummary: `An attempt to book ${seats} seat(s) in ${offeringIds.length} offering(s), paid by ${payment.method}`,
+  });
+}
+
+/** Starts the attempt, or joins the one that the same key started, and waits until it can be paid. */
+export async function openAttempt(deps: ApiDependencies, input: BookInput): Promise<Outcome> {
+  const { temporal, config } = deps;
+  const { requestHash } = input;
+  try {
+    const answer = await temporal.withDeadline(Date.now() + answerWithinMs, () =>
+      temporal.workflow.executeUpdateWithStart(openUpdate, {
+        args: [{ requestHash }],
+        updateId: openUpdateId(config.appSecret, requestHash),
+        startWorkflowOperation: startOperation(deps, input),
+      }),
+    );
+    return { kind: 'answered', answer };
+  } catch (error) {
+    return outcomeOf(error);
+  }
+}
+
+/** Sends a wish to a running attempt and waits for its answer. */
+export async function askAttempt<Args extends [unknown]>(
+  temporal: Client,
+  bookingId: string,
+  wish: UpdateDefinition<Answer, Args>,
+  args: Args,
+): Promise<Outcome> {
+  try {
+    const answer = await temporal.withDeadline(Date.now() + answerWithinMs, () =>
+      temporal.workflow.getHandle(bookingWorkflowId(bookingId)).executeUpdate(wish, { args }),
+    );
+    return { kind: 'answered', answer };
+  } catch (error) {
+    return outcomeOf(error);
+  }
+}
+
+/**
+ * Whether Temporal knows an attempt of this customer: true from the moment its start is durable, record or not.
+ * @throws when Temporal cannot be asked
+ */
+export async function isAttemptOf(
+  deps: Pick<ApiDependencies, 'temporal' | 'config'>,
+  bookingId: string,
+  customerId: string,
+): Promise<boolean> {
+  const { temporal, config } = deps;
+  try {
+    const described = await temporal.withDeadline(Date.now() + lookWithinMs, () =>
+      temporal.workflow.getHandle(bookingWorkflowId(bookingId)).describe(),
+    );
+    return described.memo?.['owner'] === ownerMark(config.appSecret, customerId);
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}

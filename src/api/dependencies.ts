@@ -1,0 +1,20 @@
+/** What the API is given: built by its process, replaced piece by piece in tests. */
+import type { Client } from '@temporalio/client';
+import type { Knex } from 'knex';
+import type { Config } from '../config';
+import type { Gateway } from '../gateways/gateway';
+import type { Logger, Metrics } from '../telemetry';
+
+export interface ApiDependencies {
+  config: Config;
+  /** The main role. Only publishing and changing offerings writes with it. */
+  db: Knex;
+  /** The read-only role: everything else. */
+  reading: Knex;
+  temporal: Client;
+  gateways: ReadonlyMap<string, Gateway>;
+  log: Logger;
+  metrics: Metrics;
+  /** Aborted when the process is told to end: clients that wait for a change are answered at once. */
+  stopping?: AbortSignal;
+}

@@ -1,0 +1,53 @@
+/** Finding a booking for whoever asks: theirs to see, or not there at all. */
+import type { OfferingRow } from '../database';
+import { isAttemptOf } from './attempts';
+import type { Caller } from './auth';
+import { readBooking, type BookingRecord, type Viewer } from './booking-view';
+import type { ApiDependencies } from './dependencies';
+import { isDatabaseAway } from './outage';
+import { Problem, unavailable } from './problem';
+
+/** An attempt that the caller may see, with or without its record. */
+export type Found = { record: BookingRecord; viewer: Viewer } | 'starting';
+
+/**
+ * Finds a booking for its reader.
+ * @throws Problem `not-found` for what is not theirs; `unavailable` when it cannot be known
+ */
+export async function findBooking(deps: ApiDependencies, caller: Caller, id: string): Promise<Found> {
+  let outage: Problem | undefined;
+  try {
+    const record = await readBooking(deps.reading, id);
+    if (record !== undefined) {
+      const viewer = await viewerOf(deps, caller, record);
+      if (viewer === undefined) throw new Problem('not-found');
+      return { record, viewer };
+    }
+  } catch (error) {
+    if (!isDatabaseAway(error)) throw error;
+    outage = unavailable();
+  }
+  const own = caller.scopes.has('bookings') && (await isAttemptOf(deps, id, caller.sub));
+  if (own) return 'starting';
+  throw outage ?? new Problem('not-found');
+}
+
+async function viewerOf(
+  deps: ApiDependencies,
+  caller: Caller,
+  record: BookingRecord,
+): Promise<Viewer | undefined> {
+  if (caller.scopes.has('bookings') && record.customer_id === caller.sub) return { as: 'owner' };
+  if (caller.scopes.has('ops')) return { as: 'operator' };
+  // Nobody hears of a request that nobody paid for.
+  if (!caller.scopes.has('catalog') || record.reference === null) return undefined;
+  const own = await deps
+    .reading<OfferingRow>('offerings')
+    .whereIn(
+      'id',
+      record.quote.items.map((item) => item.offeringId),
+    )
+    .where({ provider_id: caller.sub })
+    .select('id');
+  return own.length === 0 ? undefined : { as: 'provider', offerings: new Set(own.map((row) => row.id)) };
+}

@@ -1,0 +1,87 @@
+/** Shapes of offerings, as requests send them and answers show them. */
+import { z } from 'zod';
+import { isId } from '../booking';
+import { pageQuery } from './pages';
+import { instant, instantShown, line, money, timeZone } from './validation';
+
+/** Id of an offering. */
+export const offeringId = z
+  .string()
+  .refine((text) => isId('offering', text), 'Not the id of an offering.')
+  .meta({ example: 'off_5h0q2m4c8d6e9f1g3j7k5n2p' });
+
+const attributes = z
+  .record(line(64), line(200))
+  .refine((map) => Object.keys(map).length <= 20, 'At most 20 attributes.')
+  .meta({ description: 'Free, flat facts for your own clients, such as a speciality or a room.' });
+
+/** Length of a slot whose end was not given. */
+const defaultLengthMs = 60 * 60_000;
+
+/** Body of `POST /v1/offerings`. `endsAt` defaults to an hour after `startsAt`. */
+export const newOffering = z
+  .strictObject({
+    kind: z.literal('slot'),
+    title: line(200),
+    startsAt: instant,
+    endsAt: instant.optional(),
+    timeZone: timeZone.default('UTC'),
+    capacity: z.int().min(1).max(10_000).default(1),
+    price: money,
+    attributes: attributes.default({}),
+  })
+  .refine(({ startsAt, endsAt }) => endsAt === undefined || endsAt > startsAt, {
+    path: ['endsAt'],
+    message: 'Must be after startsAt.',
+  })
+  .transform((body) => ({
+    ...body,
+    endsAt: body.endsAt ?? new Date(Date.parse(body.startsAt) + defaultLengthMs).toISOString(),
+  }))
+  .meta({ id: 'NewOffering', outputId: 'NewOfferingValidated' });
+export type NewOffering = z.output<typeof newOffering>;
+
+/** Body of `PATCH /v1/offerings/:id`. */
+export const offeringChange = z
+  .strictObject({
+    title: line(200),
+    price: money,
+    status: z.enum(['open', 'closed']),
+  })
+  .partial()
+  .refine((change) => Object.keys(change).length > 0, 'Name at least one of title, price and status.')
+  .meta({ id: 'OfferingChange' });
+
+/** An offering as everybody sees it. */
+export const offeringView = z
+  .object({
+    id: offeringId,
+    kind: z.literal('slot'),
+    providerId: z.string(),
+    title: z.string(),
+    startsAt: instantShown,
+    endsAt: instantShown,
+    timeZone: z.string(),
+    capacity: z.int(),
+    seatsAvailable: z.int().meta({ description: 'Seats nobody has paid for yet.' }),
+    price: money,
+    attributes: z.record(z.string(), z.string()),
+    status: z.enum(['open', 'closed']),
+    createdAt: instantShown,
+  })
+  .meta({ id: 'Offering' });
+export type OfferingView = z.infer<typeof offeringView>;
+
+/** Query of `GET /v1/offerings`. */
+export const offeringQuery = z.strictObject({
+  providerId: z.string().min(1).max(255).optional(),
+  kind: z.literal('slot').optional(),
+  from: instant.optional().meta({ description: 'Starts at or after.' }),
+  to: instant.optional().meta({ description: 'Starts before.' }),
+  available: z
+    .enum(['true', 'false'])
+    .optional()
+    .meta({ description: 'true: open, not started, and with at least one free seat.' }),
+  ...pageQuery,
+});
+export type OfferingQuery = z.output<typeof offeringQuery>;

@@ -1,0 +1,235 @@
+/** Offerings: publishing, changing and finding them. The only part of the API that writes rows itself. */
+import { createHash, randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import { makeId } from '../booking';
+import type { OfferingRow } from '../database';
+import type { Caller } from './auth';
+import type { ApiDependencies } from './dependencies';
+import { hashOf } from './marks';
+import {
+  newOffering,
+  offeringChange,
+  offeringId,
+  offeringQuery,
+  offeringView,
+  type NewOffering,
+  type OfferingQuery,
+  type OfferingView,
+} from './offering-schemas';
+import { cutPage, instantOfMicros, microsOf, pageOf, readCursor } from './pages';
+import { invalid, Problem } from './problem';
+import { defineRoute, type Asked, type Route } from './route';
+
+interface ListedOffering extends OfferingRow {
+  seats_available: number;
+  starts_micros: number;
+}
+
+const freeSeats =
+  '(SELECT count(*) FROM seats WHERE seats.offering_id = offerings.id AND seats.booking_id IS NULL)';
+
+const idOnly = z.strictObject({ id: offeringId });
+const tag = 'Offerings';
+
+/** The routes of offerings. */
+export function offeringRoutes(deps: ApiDependencies): Route[] {
+  return [
+    defineRoute({
+      method: 'post',
+      path: '/v1/offerings',
+      tag,
+      summary: 'Publish a slot',
+      description: 'The provider is the subject of the token. Under one Idempotency-Key, one offering.',
+      scopes: ['catalog'],
+      idempotencyKey: 'optional',
+      body: newOffering,
+      answers: {
+        201: { description: 'Published', schema: offeringView, headers: { Location: 'The offering' } },
+        200: {
+          description: 'Published before, under the same key and with the same body',
+          schema: offeringView,
+        },
+      },
+      problems: ['invalid-request', 'payload-too-large', 'idempotency-key-reused', 'unavailable'],
+      handle: (asked) => publish(deps, asked),
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/v1/offerings',
+      tag,
+      summary: 'Find offerings, earliest start first',
+      scopes: [],
+      query: offeringQuery,
+      answers: { 200: { description: 'A page of offerings', schema: pageOf(offeringView) } },
+      problems: ['invalid-request', 'unavailable'],
+      handle: async ({ query, response }) => {
+        response.json(await list(deps, query));
+      },
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/v1/offerings/{id}',
+      tag,
+      summary: 'Read an offering',
+      scopes: [],
+      params: idOnly,
+      answers: { 200: { description: 'The offering', schema: offeringView } },
+      problems: ['not-found', 'unavailable'],
+      handle: async ({ params, response }) => {
+        response.json(await read(deps, params.id, 'reading'));
+      },
+    }),
+    defineRoute({
+      method: 'patch',
+      path: '/v1/offerings/{id}',
+      tag,
+      summary: 'Change an offering of your own',
+      description: 'A new price counts for new attempts only; those under way keep their quote.',
+      scopes: ['catalog'],
+      params: idOnly,
+      body: offeringChange,
+      answers: { 200: { description: 'The offering as it is now', schema: offeringView } },
+      problems: ['invalid-request', 'not-found', 'payload-too-large', 'unavailable'],
+      handle: (asked) => change(deps, asked),
+    }),
+  ];
+}
+
+/** Derived from provider and key, so that a repeat finds what it made; random without a key. */
+function idFor(caller: Caller, key: string | undefined): string {
+  const bytes =
+    key === undefined ? randomBytes(15) : createHash('sha256').update(`${caller.sub}\0${key}`).digest();
+  return makeId('offering', bytes);
+}
+
+async function publish(
+  deps: ApiDependencies,
+  asked: Asked<undefined, undefined, NewOffering>,
+): Promise<void> {
+  const { body, caller, idempotencyKey, response } = asked;
+  const id = idFor(caller, idempotencyKey);
+  const requestHash = hashOf(body);
+  const known = idempotencyKey === undefined ? undefined : await publishedBefore(deps, id, requestHash);
+  if (known !== undefined) {
+    response.status(200).json(known);
+    return;
+  }
+  if (Date.parse(body.startsAt) <= Date.now()) throw invalid('/startsAt', 'Must lie in the future.');
+  const written = await deps
+    .db<OfferingRow>('offerings')
+    .insert({
+      id,
+      provider_id: caller.sub,
+      request_hash: idempotencyKey === undefined ? null : requestHash,
+      kind: body.kind,
+      title: body.title,
+      starts_at: new Date(body.startsAt),
+      ends_at: new Date(body.endsAt),
+      time_zone: body.timeZone,
+      capacity: body.capacity,
+      price_minor: body.price.amountMinor,
+      currency: body.price.currency,
+      attributes: body.attributes,
+    })
+    .onConflict('id')
+    .ignore()
+    .returning('id');
+  // The same request at the same time was faster.
+  if (written.length === 0) {
+    response.status(200).json(await publishedBefore(deps, id, requestHash));
+    return;
+  }
+  deps.log.info({ event: 'offering.published', offeringId: id, requestId: asked.requestId });
+  response
+    .status(201)
+    .location(`/v1/offerings/${id}`)
+    .json(await read(deps, id, 'db'));
+}
+
+/** @throws Problem `idempotency-key-reused` when the key was used with another body */
+async function publishedBefore(
+  { db }: ApiDependencies,
+  id: string,
+  requestHash: string,
+): Promise<OfferingView | undefined> {
+  const row = await selectOfferings(db).where({ id }).first<ListedOffering | undefined>();
+  if (row === undefined) return undefined;
+  if (row.request_hash !== requestHash) throw new Problem('idempotency-key-reused');
+  return show(row);
+}
+
+/** Reads one; `db` where this process has just written it and a replica might lag. */
+async function read(deps: ApiDependencies, id: string, role: 'db' | 'reading'): Promise<OfferingView> {
+  const row = await selectOfferings(deps[role]).where({ id }).first<ListedOffering | undefined>();
+  if (row === undefined) throw new Problem('not-found');
+  return show(row);
+}
+
+async function change(
+  deps: ApiDependencies,
+  { params, body, caller, response }: Asked<{ id: string }, undefined, z.output<typeof offeringChange>>,
+): Promise<void> {
+  const changed = await deps
+    .db<OfferingRow>('offerings')
+    .where({ id: params.id, provider_id: caller.sub })
+    .update({
+      ...(body.title === undefined ? {} : { title: body.title }),
+      ...(body.status === undefined ? {} : { status: body.status }),
+      ...(body.price === undefined
+        ? {}
+        : { price_minor: body.price.amountMinor, currency: body.price.currency }),
+    });
+  if (changed === 0) throw new Problem('not-found');
+  response.json(await read(deps, params.id, 'db'));
+}
+
+async function list(deps: ApiDependencies, query: OfferingQuery) {
+  const after = readCursor(query.cursor);
+  const rows = selectOfferings(deps.reading)
+    .orderBy([{ column: 'starts_at' }, { column: 'id' }])
+    .limit(query.limit + 1);
+  if (query.providerId !== undefined) void rows.where({ provider_id: query.providerId });
+  if (query.kind !== undefined) void rows.where({ kind: query.kind });
+  if (query.from !== undefined) void rows.where('starts_at', '>=', new Date(query.from));
+  if (query.to !== undefined) void rows.where('starts_at', '<', new Date(query.to));
+  if (query.available === 'true') {
+    void rows.where({ status: 'open' }).where('starts_at', '>', deps.reading.fn.now());
+    void rows.whereRaw(
+      'EXISTS (SELECT FROM seats WHERE seats.offering_id = offerings.id AND seats.booking_id IS NULL)',
+    );
+  }
+  if (after !== undefined)
+    void rows.whereRaw(`(starts_at, id) > (${instantOfMicros}, ?)`, [after.micros, after.id]);
+  return cutPage(
+    (await rows) as ListedOffering[],
+    query.limit,
+    (row) => ({ micros: row.starts_micros, id: row.id }),
+    show,
+  );
+}
+
+function selectOfferings(db: ApiDependencies['db']) {
+  return db<OfferingRow>('offerings').select(
+    'offerings.*',
+    db.raw(`${freeSeats} AS seats_available`),
+    db.raw(`${microsOf('starts_at')} AS starts_micros`),
+  );
+}
+
+function show(row: ListedOffering): OfferingView {
+  return {
+    id: row.id,
+    kind: row.kind,
+    providerId: row.provider_id,
+    title: row.title,
+    startsAt: row.starts_at.toISOString(),
+    endsAt: row.ends_at.toISOString(),
+    timeZone: row.time_zone,
+    capacity: row.capacity,
+    seatsAvailable: row.seats_available,
+    price: { amountMinor: row.price_minor, currency: row.currency },
+    attributes: row.attributes,
+    status: row.status,
+    createdAt: row.created_at.toISOString(),
+  };
+}

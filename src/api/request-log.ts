@@ -1,0 +1,45 @@
+/** One line per request, with ids only: no body, no query, no header, no address. */
+import { randomUUID } from 'node:crypto';
+import type { RequestHandler, Response } from 'express';
+import { pinoHttp } from 'pino-http';
+import type { Logger } from '../telemetry';
+import { requestIdOf } from './problem';
+
+/** Names the request: by its own `X-Request-Id` when that is harmless. Echoed, logged, and inside problems. */
+export const nameRequest: RequestHandler = (request, response, next) => {
+  const given = request.get('X-Request-Id');
+  const requestId = given !== undefined && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID();
+  (response.locals as { requestId?: string }).requestId = requestId;
+  response.set('X-Request-Id', requestId);
+  next();
+};
+
+/** Ids in a path are opaque; anything else in it is the caller's text and stays out of the log. */
+function idIn(path: string): string | undefined {
+  return /\/((?:off|bkg|cas)_[0-9a-z]{24})(?:\/|$)/.exec(path)?.[1];
+}
+
+/** Logs each request when it has been answered. Probes are left out: they come every few seconds and say nothing. */
+export function logRequests(log: Logger): RequestHandler {
+  return pinoHttp({
+    logger: log,
+    quietReqLogger: true,
+    quietResLogger: true,
+    genReqId: (_request, response) => requestIdOf(response as unknown as Response),
+    autoLogging: { ignore: (request) => /^\/(healthz|readyz|metrics)$/.test(request.url ?? '') },
+    serializers: { req: () => undefined, res: () => undefined, err: () => undefined },
+    customAttributeKeys: { reqId: 'requestId', responseTime: 'ms' },
+    customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'warn' : 'info'),
+    customSuccessMessage: () => 'http.answered',
+    customErrorMessage: () => 'http.answered',
+    customProps: (request, response) => {
+      const { locals } = response as unknown as Response<unknown, { route?: string }>;
+      return {
+        method: request.method,
+        route: locals.route ?? 'none',
+        subject: idIn(request.url ?? ''),
+        status: response.statusCode,
+      };
+    },
+  }) as RequestHandler;
+}

@@ -1,0 +1,153 @@
+/**
+ * Routes as data: what a route takes, who may call it and what it answers stand in one object, from which it is mounted,
+ * its requests are validated, and `/openapi.json` is made. So the document cannot differ from the routes.
+ */
+import express, { type IRouter, type Request, type RequestHandler, type Response } from 'express';
+import type { z } from 'zod';
+import type { FailureType } from '../failures';
+import { callerWith, type Caller, type Scope } from './auth';
+import { Problem, requestIdOf } from './problem';
+import { faultsOf, refuseUnstorable } from './validation';
+
+/** What a handler is given: everything validated. */
+export interface Asked<P, Q, B> {
+  params: P;
+  query: Q;
+  body: B;
+  /** Only on routes with scopes. */
+  caller: Caller;
+  requestId: string;
+  /** Undefined when none was sent, where it is optional. */
+  idempotencyKey: string | undefined;
+  request: Request;
+  response: Response;
+}
+
+export interface Answer {
+  description: string;
+  schema?: z.ZodType;
+  /** Default `application/json`. */
+  contentType?: string;
+  /** Headers worth naming, with their description. */
+  headers?: Record<string, string>;
+}
+
+/** What the document tells of a route. */
+export interface RouteFacts {
+  method: 'get' | 'post' | 'patch';
+  /** As OpenAPI writes it: `/v1/offerings/{id}`. */
+  path: string;
+  tag: string;
+  summary: string;
+  description?: string;
+  /** Any of them suffices; empty means public. */
+  scopes: readonly Scope[];
+  idempotencyKey?: 'required' | 'optional';
+  /** Body that is read raw and not by a schema, as the gateway's signature needs it. */
+  rawBody?: true;
+  answers: Record<number, Answer>;
+  problems: readonly FailureType[];
+}
+
+interface RouteSpec<P, Q, B> extends RouteFacts {
+  params?: z.ZodType<P>;
+  query?: z.ZodType<Q>;
+  body?: z.ZodType<B>;
+  /** Limits that stand before the handler. */
+  limits?: readonly RequestHandler[];
+  handle: (asked: Asked<P, Q, B>) => Promise<void> | void;
+}
+
+/** A route ready to be mounted and described. */
+export interface Route extends RouteFacts {
+  params?: z.ZodType;
+  query?: z.ZodType;
+  body?: z.ZodType;
+  handlers: readonly RequestHandler[];
+}
+
+/** Bodies of the API, in bytes. Source: DESIGN, "Limits". */
+const bodyLimit = 64 * 1024;
+
+const readJson = express.json({ limit: bodyLimit, strict: true });
+
+/** express.json skips other content types; a body it skipped would look like none. */
+const refuseOtherBodies: RequestHandler = (request, _response, next) => {
+  const empty = request.headers['content-length'] === '0' || request.headers['content-length'] === undefined;
+  const absent = empty && request.headers['transfer-encoding'] === undefined;
+  if (!absent && !request.is('application/json')) {
+    throw new Problem('invalid-request', 'The body must be JSON, with Content-Type: application/json.');
+  }
+  next();
+};
+
+/**
+ * Reads `Idempotency-Key`.
+ * @throws Problem `idempotency-key-missing`, `invalid-request` when it is longer than 255 or not printable
+ */
+function keyOf(request: Request, rule: 'required' | 'optional' | undefined): string | undefined {
+  const key = rule === undefined ? undefined : request.get('Idempotency-Key')?.trim();
+  if (key === undefined || key === '') {
+    if (rule !== 'required') return undefined;
+    throw new Problem(
+      'idempotency-key-missing',
+      'Send an Idempotency-Key header, made once per wish of the customer, so that a repeat cannot pay twice.',
+    );
+  }
+  if (!/^[\x20-\x7e]{1,255}$/.test(key)) {
+    const detail = 'The Idempotency-Key must be 1 to 255 printable ASCII characters.';
+    throw new Problem('invalid-request', detail, { errors: [{ pointer: 'Idempotency-Key', detail }] });
+  }
+  return key;
+}
+
+function parsed<T>(schema: z.ZodType<T> | undefined, value: unknown): T {
+  if (schema === undefined) return undefined as T;
+  refuseUnstorable(value);
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const errors = faultsOf(result.error);
+  const detail = errors.length === 1 ? errors[0]?.detail : `${errors.length} things are wrong; see errors.`;
+  throw new Problem('invalid-request', detail, { errors });
+}
+
+/** A path whose parameter has not the form of an id names nothing. */
+function parsedParams<P>(schema: z.ZodType<P> | undefined, value: unknown): P {
+  if (schema === undefined) return undefined as P;
+  const result = schema.safeParse(value);
+  if (!result.success) throw new Problem('not-found');
+  return result.data;
+}
+
+/** Defines a route; see `RouteSpec`. */
+export function defineRoute<P = undefined, Q = undefined, B = undefined>(spec: RouteSpec<P, Q, B>): Route {
+  const { handle, limits = [], ...facts } = spec;
+  const authorize: RequestHandler = (_request, response, next) => {
+    (response.locals as { route?: string }).route = spec.path;
+    if (spec.scopes.length > 0) callerWith(response, spec.scopes);
+    next();
+  };
+  const run: RequestHandler = async (request, response) => {
+    await handle({
+      params: parsedParams(spec.params, request.params),
+      idempotencyKey: keyOf(request, spec.idempotencyKey),
+      query: parsed(spec.query, request.query),
+      body: parsed(spec.body, request.body ?? {}),
+      get caller() {
+        return callerWith(response, spec.scopes);
+      },
+      requestId: requestIdOf(response),
+      request,
+      response,
+    });
+  };
+  const body = spec.body === undefined ? [] : [refuseOtherBodies, readJson];
+  return { ...facts, handlers: [authorize, ...limits, ...body, run] };
+}
+
+/** Mounts routes on an Express router. */
+export function mount(router: IRouter, routes: readonly Route[]): void {
+  for (const route of routes) {
+    router[route.method](route.path.replace(/\{(\w+)\}/g, ':$1'), ...route.handlers);
+  }
+}

@@ -1,0 +1,138 @@
+/** What the owner of an attempt may wish: another try, to be looked at now, the end. The workflow decides; the record tells. */
+import { WorkflowNotFoundError } from '@temporalio/client';
+import type { z } from 'zod';
+import { isOpen, type AttemptStatus } from '../booking';
+import {
+  bookingWorkflowId,
+  cancelUpdate,
+  doorbellSignal,
+  retryUpdate,
+  type Ring,
+} from '../workflows/messages';
+import { askAttempt, type Outcome } from './attempts';
+import type { cancelBody, retryBody, returnBody } from './booking-schemas';
+import { alternativesPath, showBooking, showStarting, type BookingRecord } from './booking-view';
+import { findBooking, type Found } from './find';
+import type { ApiDependencies } from './dependencies';
+import { invalid, Problem, unavailable } from './problem';
+import type { Asked } from './route';
+
+type AskedAbout<B extends z.ZodType> = Asked<{ id: string }, undefined, z.output<B>>;
+
+/** How long a ring may take to be durable, in ms. */
+const ringWithinMs = 5_000;
+
+/** Makes the handlers of `…/retry`, `…/return` and `…/cancel`. */
+export function makeWishes(deps: ApiDependencies) {
+  const { temporal, gateways } = deps;
+
+  async function retry(asked: AskedAbout<typeof retryBody>): Promise<void> {
+    const method = asked.body.payment?.method;
+    if (method !== undefined && !gateways.has(method)) {
+      throw invalid(
+        '/payment/method',
+        `Not offered here. Offered: ${[...gateways.keys()].join(', ') || 'none'}.`,
+      );
+    }
+    const found = await findOwn(deps, asked);
+    if (isOver(found)) throw new Problem('attempt-over');
+    const wish = method === undefined ? {} : { method };
+    const outcome = await askAttempt(temporal, asked.params.id, retryUpdate, [wish]);
+    const now = await afterAsking(deps, asked, outcome);
+    if (outcome.kind === 'over' && isOver(now)) throw new Problem('attempt-over');
+    answer(asked, outcome, now);
+  }
+
+  async function cancel(asked: AskedAbout<typeof cancelBody>): Promise<void> {
+    const found = await findOwn(deps, asked);
+    if (isOver(found)) return answerCanceled(asked, found);
+    const { reason } = asked.body;
+    const wish = reason === undefined ? {} : { reason };
+    const outcome = await askAttempt(temporal, asked.params.id, cancelUpdate, [wish]);
+    const now = await afterAsking(deps, asked, outcome);
+    if (outcome.kind === 'over' && isOver(now)) return answerCanceled(asked, now);
+    answer(asked, outcome, now);
+  }
+
+  async function comeBack(asked: AskedAbout<typeof returnBody>): Promise<void> {
+    const { id } = asked.params;
+    const found = await findOwn(deps, asked);
+    const gateway = found === 'starting' ? {} : { gateway: found.record.method };
+    const rung: Ring = { by: 'return', ...gateway, at: new Date().toISOString() };
+    try {
+      await temporal.withDeadline(Date.now() + ringWithinMs, () =>
+        temporal.workflow.getHandle(bookingWorkflowId(id)).signal(doorbellSignal, rung),
+      );
+    } catch (error) {
+      // Over already: there is nothing to look at that a webhook would not tell.
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+    }
+    asked.response.status(202);
+    show(asked, found);
+  }
+
+  return { retry, cancel, comeBack };
+}
+
+/** @throws Problem `not-found` for anybody but the owner, operators and providers included */
+async function findOwn(deps: ApiDependencies, { caller, params }: AskedAbout<z.ZodType>): Promise<Found> {
+  const found = await findBooking(deps, caller, params.id);
+  if (found !== 'starting' && found.viewer.as !== 'owner') throw new Problem('not-found');
+  return found;
+}
+
+function isOver(found: Found): found is { record: BookingRecord; viewer: { as: 'owner' } } {
+  return found !== 'starting' && !isOpen(found.record.status);
+}
+
+/** The record after the workflow has answered. @throws the refusal as a problem; `unavailable` without an answer */
+async function afterAsking(
+  deps: ApiDependencies,
+  asked: AskedAbout<z.ZodType>,
+  outcome: Outcome,
+): Promise<Found> {
+  if (outcome.kind === 'silent') throw unavailable('No answer in time. The same request may be sent again.');
+  const found = await findOwn(deps, asked);
+  if (outcome.kind !== 'refused') return found;
+  const alternatives =
+    outcome.type === 'slot-unavailable' && found !== 'starting'
+      ? { links: { alternatives: alternativesOf(found.record) } }
+      : {};
+  throw new Problem(outcome.type, undefined, alternatives);
+}
+
+function alternativesOf(record: BookingRecord): string {
+  const startsAt = record.quote.items[0]?.startsAt;
+  return alternativesPath(record.alternatives_provider, startsAt === undefined ? null : new Date(startsAt));
+}
+
+function answer(asked: AskedAbout<z.ZodType>, outcome: Outcome, now: Found): void {
+  // Its workflow is gone although nothing was decided: an operator's termination. Nobody is told "done".
+  if (outcome.kind === 'over') throw unavailable();
+  if (now === 'starting') asked.response.status(202);
+  show(asked, now);
+}
+
+function show(asked: AskedAbout<z.ZodType>, found: Found): void {
+  asked.response.json(
+    found === 'starting' ? showStarting(asked.params.id) : showBooking(found.record, found.viewer, true),
+  );
+}
+
+/** What canceling means once something is decided. Source: DESIGN, "cancel again" */
+const canceling: Partial<Record<AttemptStatus, 'granted' | 'not-cancelable'>> = {
+  canceled: 'granted',
+  refunding: 'granted',
+  refunded: 'granted',
+  confirmed: 'not-cancelable',
+  needs_attention: 'not-cancelable',
+};
+
+function answerCanceled(
+  asked: AskedAbout<z.ZodType>,
+  found: { record: BookingRecord; viewer: { as: 'owner' } },
+): void {
+  const verdict = canceling[found.record.status];
+  if (verdict === 'granted') return show(asked, found);
+  throw new Problem(verdict ?? 'attempt-over');
+}
