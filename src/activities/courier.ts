@@ -4,7 +4,7 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { QuotedItem } from '../booking';
 import { caseWorkflowId, searchAttributes, workflowTypes } from '../workflows/messages';
 import { deriveId, type Dependencies } from './dependencies';
-import { textsFor } from './mails/mail';
+import { textsFor } from './mails/languages';
 import { standBy } from './standing';
 
 /** Pause between two rounds, in ms: a confirmation mail within a second is soon enough. */

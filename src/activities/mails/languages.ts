@@ -1,0 +1,10 @@
+/** Which languages mails are written in. Another language is another file beside `en.ts`. */
+import { english } from './en';
+import type { Texts } from './mail';
+
+const languages: Readonly<Record<string, Texts>> = { en: english };
+
+/** The texts for a BCP 47 locale; English where we have no better. */
+export function textsFor(locale: string | null): Texts {
+  return languages[(locale ?? 'en').split('-')[0] ?? 'en'] ?? english;
+}
