@@ -3,6 +3,7 @@
  * canceled until it has succeeded. Facts: docs.stripe.com/payments/paymentintents/lifecycle, …/api/idempotent_requests,
  * …/refunds, …/rate-limits, …/webhooks (read 2026-11).
  */
+import { randomUUID } from 'node:crypto';
 import Stripe from 'stripe';
 import type { StripeSettings } from '../config';
 import type {
@@ -113,12 +114,14 @@ export function stripeGateway(settings: StripeSettings): Gateway {
       await stripe.paymentIntents.cancel(
         ref,
         { cancellation_reason: 'abandoned' },
-        { idempotencyKey: `${ref}-close` },
+        // Closing twice is closing once, so each call has a key of its own: under one fixed key Stripe would repeat a
+        // 500, or the refusal of an intent that was still processing, for a day, and the attempt could not end.
+        { idempotencyKey: `${ref}-close-${randomUUID()}` },
       );
       return { status: 'closed' };
     } catch (error) {
       if (isMissing(error)) return { status: 'closed' };
-      // Stripe keeps a refusal for its key, and the intent may have moved on since: what it says now decides.
+      // Refused or unanswered: what the intent says now decides.
       const now = await read(ref);
       if (now.status === 'paid') return { status: 'paid' };
       if (now.status === 'expired' || now.status === 'missing') return { status: 'closed' };
