@@ -1,6 +1,11 @@
 /** `/openapi.json` and `/docs`: made from the routes themselves, so they cannot tell of others. */
 import { z } from 'zod';
-import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
+import {
+  createDocument,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiPathsObject,
+  type ZodOpenApiResponsesObject,
+} from 'zod-openapi';
 import { failures, type FailureType } from '../failures';
 import { problemSchema } from './problem';
 import { defineRoute, type Answer, type Route } from './route';
@@ -34,18 +39,21 @@ function describeAnswer({ description, schema, contentType, headers }: Answer) {
   };
 }
 
-function describeProblems(types: readonly FailureType[]) {
+function describeProblems(types: readonly FailureType[]): ZodOpenApiResponsesObject {
   const statuses = new Set(types.map((type) => failures[type].status));
-  return [...statuses].map((status) => [
-    String(status),
-    {
-      description: [...new Set(types)]
-        .filter((type) => failures[type].status === status)
-        .map((name) => `\`${name}\`: ${failures[name].title}.`)
-        .join(' '),
-      content: { 'application/problem+json': { schema: problemSchema } },
-    },
-  ]);
+  const names = (status: number) => [...new Set(types)].filter((type) => failures[type].status === status);
+  const described = [...statuses].map((status) => ({
+    status,
+    description: names(status)
+      .map((name) => `\`${name}\`: ${failures[name].title}.`)
+      .join(' '),
+  }));
+  const responses: ZodOpenApiResponsesObject = {};
+  for (const { status, description } of described) {
+    const content = { 'application/problem+json': { schema: problemSchema } };
+    responses[`${status}` as '400'] = { description, content };
+  }
+  return responses;
 }
 
 function parametersOf(route: Route) {
@@ -92,7 +100,7 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
       ...Object.fromEntries(
         Object.entries(route.answers).map(([status, answer]) => [status, describeAnswer(answer)]),
       ),
-      ...Object.fromEntries(describeProblems([...route.problems, ...commonProblems(route)])),
+      ...describeProblems([...route.problems, ...commonProblems(route)]),
     },
   };
 }

@@ -1,4 +1,5 @@
 /** Tells an outage of PostgreSQL or Temporal, which passes and is answered 503, from a fault of ours, which is not. */
+import { types } from 'node:util';
 import {
   isGrpcServiceError,
   ServiceError,
@@ -27,13 +28,13 @@ const awayClasses = new Set(['08', '28', '3D', '53', '57']);
 const readOnlyTransaction = '25006';
 
 function codeOf(error: unknown): string | undefined {
-  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code: unknown = types.isNativeError(error) && 'code' in error ? error.code : undefined;
   return typeof code === 'string' ? code : undefined;
 }
 
 /** Whether PostgreSQL could not be asked. False for a statement it understood and refused: that is a bug of ours. */
 export function isDatabaseAway(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  if (!types.isNativeError(error)) return false;
   const code = codeOf(error);
   if (code !== undefined && networkCodes.has(code)) return true;
   if (code?.length === 5 && (awayClasses.has(code.slice(0, 2)) || code === readOnlyTransaction)) return true;
@@ -52,6 +53,6 @@ export function isTemporalAway(error: unknown): boolean {
     error instanceof ServiceError ||
     error instanceof WorkflowUpdateRPCTimeoutOrCancelledError ||
     isGrpcServiceError(error) ||
-    (error instanceof Error && error.name === 'NamespaceNotFoundError')
+    (types.isNativeError(error) && error.name === 'NamespaceNotFoundError')
   );
 }

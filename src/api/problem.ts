@@ -1,4 +1,5 @@
 /** Problems: what HTTP says when something is refused or cannot be answered (RFC 9457). One place renders all of them. */
+import { types } from 'node:util';
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import { failures, type FailureType } from '../failures';
@@ -112,14 +113,14 @@ export function requestIdOf(response: Response): string {
 
 /** What may be said of an error in a log: messages of PostgreSQL can quote a customer's values, frames cannot. */
 export function describeError(error: unknown): Record<string, unknown> {
-  if (!(error instanceof Error)) return { name: typeof error };
+  if (!types.isNativeError(error)) return { name: typeof error };
   const code: unknown = 'code' in error ? error.code : undefined;
   const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
   return {
     name: error.name,
     code,
     frames: frames.slice(0, 12),
-    ...(error.cause instanceof Error ? { cause: describeError(error.cause) } : {}),
+    ...(types.isNativeError(error.cause) ? { cause: describeError(error.cause) } : {}),
   };
 }
 
