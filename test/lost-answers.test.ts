@@ -37,7 +37,7 @@ const strikes: Record<Kind, number> = {
 const kinds = Object.keys(strikes) as Kind[];
 
 /** A story that makes the call, with the fault aimed at its attempt, played to its end. */
-const stories: Record<string, { operation: OperationName; play(strike: Strike): Promise<Attempt> }> = {
+const stories: Record<string, { operation: OperationName; play: (strike: Strike) => Promise<Attempt> }> = {
   open: {
     operation: 'payment_intents.create',
     play: async (strike) => {
