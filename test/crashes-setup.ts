@@ -72,8 +72,21 @@ export function startDyingWorker(world: World, taskQueue: string, point: CrashPo
   return { death, stop: () => void child.kill('SIGKILL') };
 }
 
-/** Runs an ordinary worker on the queue while `work` goes on. */
-export async function withWorker<T>(world: World, taskQueue: string, work: () => Promise<T>): Promise<T> {
+/** The workflows as built; the text may be changed to shorten a wait of days. */
+export function bundledWorkflows(): string {
+  return readFileSync(join(root, 'dist', 'workflow-bundle.js'), 'utf8');
+}
+
+/**
+ * Runs an ordinary worker on the queue while `work` goes on.
+ * @param code other workflows than the built ones
+ */
+export async function withWorker<T>(
+  world: World,
+  taskQueue: string,
+  work: () => Promise<T>,
+  code = bundledWorkflows(),
+): Promise<T> {
   const connection = await NativeConnection.connect({ address: temporalAddress() });
   try {
     const worker = await makeWorker(
@@ -81,7 +94,7 @@ export async function withWorker<T>(world: World, taskQueue: string, work: () =>
       { ...world.config, taskQueue, namespace: 'default' },
       createActivities({ ...world.dependencies, taskQueue }),
       {
-        workflowBundle: { codePath: join(root, 'dist', 'workflow-bundle.js') },
+        workflowBundle: { code },
         shutdownGraceTime: 100,
         shutdownForceTime: 3_000,
         maxCachedWorkflows: 10,
