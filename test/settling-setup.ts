@@ -1,0 +1,229 @@
+/** Offerings, attempts and paying gateways for races on the settling code, a barrier, and the books that must balance after each round. */
+import type { Client } from '@temporalio/client';
+import type { Knex } from 'knex';
+import { recordPayment, settleActivities } from '../src/activities/settle';
+import type { Dependencies } from '../src/activities/dependencies';
+import type { Gateway } from '../src/gateways/gateway';
+import { makeLogger, makeMetrics } from '../src/telemetry';
+
+/** What a payer wants of one slot. */
+export interface Wanted {
+  offeringId: string;
+  seats: number;
+}
+
+/** Price of every seat in these tests. */
+export const priceMinor = 700;
+
+/** What each attempt must pay, for the gateway to say: it must not read a table that the barrier holds. */
+const totals = new Map<string, number>();
+
+function totalOf(bookingId: string): { amountMinor: number; currency: string } {
+  const amountMinor = totals.get(bookingId);
+  if (amountMinor === undefined) throw new Error(`Nobody made the attempt ${bookingId}`);
+  return { amountMinor, currency: 'USD' };
+}
+
+let made = 0;
+function nextId(prefix: string): string {
+  made += 1;
+  return `${prefix}${String(made).padStart(6, '0')}`;
+}
+
+/** Publishes a slot for tomorrow. Ids rise, so that the later of two slots is also the later in lock order. */
+export async function addSlot(db: Knex, capacity: number): Promise<string> {
+  const id = nextId('off_');
+  await db.raw(
+    `INSERT INTO offerings (id, provider_id, kind, title, starts_at, ends_at, time_zone, capacity, price_minor, currency)
+     VALUES (?, 'provider', 'slot', 'A slot', now() + interval '1 day', now() + interval '25 hours', 'UTC', ?, ?, 'USD')`,
+    [id, capacity, priceMinor],
+  );
+  return id;
+}
+
+/** Writes attempts as `open` leaves them, each with one payment object; returns their ids. */
+export async function addAttempts(db: Knex, wishes: readonly Wanted[][]): Promise<string[]> {
+  const attempts = wishes.map((items) => ({
+    booking_id: nextId('bkg_'),
+    request_hash: 'hash',
+    customer_id: 'customer',
+    method: 'stub',
+    quote: JSON.stringify({ items }),
+    total_minor: items.reduce((sum, item) => sum + item.seats * priceMinor, 0),
+    currency: 'USD',
+    contact: JSON.stringify({ name: 'A Payer', email: 'payer@example.org' }),
+    status: 'awaiting_payment',
+    tries_max: 5,
+    window_seconds: 900,
+  }));
+  for (const { booking_id, total_minor } of attempts) totals.set(booking_id, total_minor);
+  await db('attempts').insert(attempts);
+  await db('payment_tries').insert(
+    attempts.map(({ booking_id }) => ({
+      booking_id,
+      try: 1,
+      gateway: 'stub',
+      gateway_ref: `pi_${booking_id}`,
+      status: 'open',
+    })),
+  );
+  return attempts.map(({ booking_id }) => booking_id);
+}
+
+/** What settling needs, with a gateway that has been paid whatever was asked. */
+export function payingDependencies(db: Knex): Dependencies {
+  const gateway: Pick<Gateway, 'name' | 'read'> = {
+    name: 'stub',
+    read: async (ref) => {
+      const bookingId = ref.slice('pi_'.length);
+      return { status: 'paid', total: totalOf(bookingId), chargeRef: `ch_${bookingId}` };
+    },
+  };
+  return {
+    db,
+    gateways: new Map([['stub', gateway as Gateway]]),
+    // Settling speaks to no workflow.
+    temporal: {} as Client,
+    taskQueue: 'none',
+    sendMail: undefined,
+    payment: { windowSeconds: 900, triesMax: 5 },
+    log: makeLogger('test', 'silent'),
+    metrics: makeMetrics(),
+  };
+}
+
+/** The activity `settle` for one attempt, whose gateway says it is paid. */
+export function settling(deps: Dependencies): (bookingId: string) => Promise<void> {
+  const { settle } = settleActivities(deps);
+  return async (bookingId) => {
+    await settle(bookingId, []);
+  };
+}
+
+/** Records one more payment of an attempt, as `settle` does once it has read it. */
+export async function recordCharge(deps: Dependencies, bookingId: string, charge: string): Promise<void> {
+  await recordPayment(
+    deps,
+    {
+      bookingId,
+      gateway: 'stub',
+      ref: `pi_${charge}`,
+      paid: {
+        status: 'paid',
+        total: totalOf(bookingId),
+        chargeRef: charge,
+      },
+    },
+    [],
+  );
+}
+
+/** How long a barrier waits for everybody to arrive; far more than a busy machine needs. */
+const arrivalMs = 8_000;
+
+/**
+ * Runs all calls at once: the table `attempts` is locked until each call's transaction stands at its door, and then all
+ * go in the same instant. Returns the errors, each as SQLSTATE and message.
+ */
+export async function allAtOnce(db: Knex, calls: readonly (() => Promise<void>)[]): Promise<string[]> {
+  const gate = await db.transaction();
+  const failed: string[] = [];
+  let ended = 0;
+  await gate.raw('LOCK TABLE attempts IN ACCESS EXCLUSIVE MODE');
+  const running = calls.map((call) =>
+    call()
+      .catch((error: unknown) => failed.push(describe(error)))
+      .finally(() => (ended += 1)),
+  );
+  const until = Date.now() + arrivalMs;
+  for (;;) {
+    const { rows } = await gate.raw<{ rows: { waiting: number }[] }>(
+      "SELECT count(*) AS waiting FROM pg_locks WHERE relation = 'attempts'::regclass AND NOT granted",
+    );
+    if ((rows[0]?.waiting ?? 0) + ended >= calls.length) break;
+    if (Date.now() > until)
+      throw new Error(`Only ${rows[0]?.waiting} of ${calls.length} came to the barrier`);
+  }
+  await gate.commit();
+  await Promise.all(running);
+  return failed;
+}
+
+/** SQLSTATE and message of an error. */
+export function describe(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
+  return `${code}: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+/** Each rule of the books, and a query that finds what breaks it. */
+const books: Record<string, string> = {
+  'a booking holds as many seats as it bought': `
+    SELECT i.booking_id || ' has ' || count(s.seat_no) || ' of ' || i.seats AS found
+    FROM booking_items AS i LEFT JOIN seats AS s USING (booking_id, offering_id)
+    GROUP BY i.booking_id, i.offering_id, i.seats HAVING count(s.seat_no) <> i.seats`,
+  'a slot sells at most its capacity': `
+    SELECT o.id || ' sold ' || sum(i.seats) || ' of ' || o.capacity AS found
+    FROM booking_items AS i JOIN offerings AS o ON o.id = i.offering_id
+    GROUP BY o.id HAVING sum(i.seats) > o.capacity`,
+  'a seat belongs to a booking that bought it': `
+    SELECT s.offering_id || '/' || s.seat_no AS found FROM seats AS s
+    WHERE s.booking_id IS NOT NULL AND NOT EXISTS (
+      SELECT FROM booking_items AS i WHERE (i.booking_id, i.offering_id) = (s.booking_id, s.offering_id))`,
+  'captured money is booked or on its way back, per currency': `
+    SELECT currency || ' ' || sum(amount_minor) || ' captured, ' || sum(accounted) || ' accounted for' AS found FROM (
+      SELECT p.currency, p.amount_minor, CASE WHEN p.disposition = 'booked' THEN p.amount_minor ELSE 0 END
+        + coalesce((SELECT sum(r.amount_minor) FROM refunds AS r WHERE r.payment_id = p.id), 0) AS accounted
+      FROM payments AS p) AS money
+    GROUP BY currency HAVING sum(amount_minor) <> sum(accounted)`,
+  'a payment is booked or given back, not both': `
+    SELECT p.id AS found FROM payments AS p LEFT JOIN refunds AS r ON r.payment_id = p.id
+    WHERE (p.disposition = 'booked') = (r.id IS NOT NULL)`,
+  'an attempt has one booking, and it is bought by one payment': `
+    SELECT a.booking_id || ' is ' || a.status AS found FROM attempts AS a
+    WHERE ARRAY[(SELECT count(*) FROM bookings AS b WHERE b.id = a.booking_id),
+      (SELECT count(*) FROM payments AS p WHERE p.booking_id = a.booking_id AND p.disposition = 'booked')]
+      <> CASE a.status WHEN 'confirmed' THEN ARRAY[1::bigint, 1] ELSE ARRAY[0::bigint, 0] END`,
+  'a charge is one payment': `
+    SELECT gateway_payment_id AS found FROM payments GROUP BY gateway, gateway_payment_id HAVING count(*) > 1`,
+  'a booking is told of once': `
+    SELECT b.id || ' has ' || count(m.kind) || ' messages' AS found
+    FROM (SELECT DISTINCT id FROM bookings) AS b
+    LEFT JOIN messages AS m ON m.booking_id = b.id AND m.kind = 'booking-confirmed'
+    GROUP BY b.id HAVING count(m.kind) <> 1`,
+  'a settled attempt waits for no payment': `
+    SELECT a.booking_id AS found FROM attempts AS a JOIN payment_tries AS t USING (booking_id)
+    WHERE a.status IN ('confirmed', 'refunding') AND t.status <> 'paid'`,
+};
+
+/** What is wrong in the books: rule and finding, empty when they balance. */
+export async function auditBooks(db: Knex): Promise<string[]> {
+  const wrong: string[] = [];
+  for (const [rule, query] of Object.entries(books)) {
+    const { rows } = await db.raw<{ rows: { found: string }[] }>(query);
+    wrong.push(...rows.map(({ found }) => `${rule}: ${found}`));
+  }
+  return wrong;
+}
+
+/**
+ * Refusals that lost a seat: an attempt refused for want of seats, although each of its slots still has what it wanted
+ * after everybody is done.
+ */
+export async function needlessRefusals(db: Knex): Promise<string[]> {
+  const { rows } = await db.raw<{ rows: { booking_id: string }[] }>(`
+    SELECT a.booking_id FROM attempts AS a
+    WHERE a.failure ->> 'type' = 'slot-unavailable' AND NOT EXISTS (
+      SELECT FROM jsonb_array_elements(a.quote -> 'items') AS item
+      WHERE (item ->> 'seats')::integer > (
+        SELECT count(*) FROM seats AS s WHERE s.offering_id = item ->> 'offeringId' AND s.booking_id IS NULL))`);
+  return rows.map((row) => row.booking_id);
+}
+
+/** How many attempts stand in each status, of those given. */
+export async function statusesOf(db: Knex, bookingIds: readonly string[]): Promise<Record<string, number>> {
+  const rows = await db('attempts')
+    .whereIn('booking_id', bookingIds)
+    .groupBy('status')
+    .select<{ status: string; n: number }[]>('status', db.raw('count(*) AS n'));
+  return Object.fromEntries(rows.map(({ status, n }) => [status, n]));
+}
