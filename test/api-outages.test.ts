@@ -96,8 +96,9 @@ describe('a start', () => {
     };
     await start({ items: [{ offeringId: offering.id, details: { allergy: 'nuts' } }] });
     const { options } = seen.startWorkflowOperation;
-    const { args: _sealed, ...clear } = options;
-    expect(JSON.stringify({ ...clear, updateId: seen.updateId })).not.toMatch(/ada|nuts|example\.org/i);
+    // Arguments are sealed by the codec, the memo's values too.
+    const clear = { ...options, args: 'sealed', updateId: seen.updateId };
+    expect(JSON.stringify(clear)).not.toMatch(/ada|nuts|example\.org/i);
     expect(options.workflowId).toMatch(/^booking\/bkg_/);
     expect(options.workflowIdReusePolicy).toBe('REJECT_DUPLICATE');
     expect(options.workflowIdConflictPolicy).toBe('USE_EXISTING');

@@ -5,7 +5,7 @@ import type { Config } from '../config';
 import { asProblem, Problem, unavailable } from './problem';
 
 /** What a token may allow: customers, providers, operators. */
-export const scopes = ['bookings', 'catalog', 'ops'] as const;
+const scopes = ['bookings', 'catalog', 'ops'] as const;
 export type Scope = (typeof scopes)[number];
 
 export interface Caller {

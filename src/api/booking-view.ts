@@ -135,7 +135,7 @@ function paymentOf(record: BookingRecord, viewer: Viewer): BookingView['payment'
 }
 
 /** Whether `POST …/retry` can open another try: something failed, and both time and tries are left. */
-export function isRetryable(record: BookingRecord): boolean {
+function isRetryable(record: BookingRecord): boolean {
   return (
     record.status === 'awaiting_payment' &&
     record.failure !== null &&

@@ -33,7 +33,7 @@ export interface Answer {
 }
 
 /** What the document tells of a route. */
-export interface RouteFacts {
+interface RouteFacts {
   method: 'get' | 'post' | 'patch';
   /** As OpenAPI writes it: `/v1/offerings/{id}`. */
   path: string;
