@@ -1,6 +1,7 @@
 /** Money, or bad news of a refund, that comes when the attempt is over or cannot be found. Cheap when nothing is owed. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Knex } from 'knex';
+import { isId } from '../booking';
 import type { AttemptRow, CaseRow, PaymentRow } from '../database';
 import type { PaymentState } from '../gateways/gateway';
 import {
@@ -96,7 +97,8 @@ export function reconcileActivities(deps: Dependencies) {
       await recordPayment(deps, captured, heard);
       return undefined;
     }
-    if (claimed === null) {
+    // Another shop on the same account may write anything into its metadata.
+    if (claimed === null || !isId('booking', claimed)) {
       metrics.notOurs.inc({ gateway: input.gateway });
       log.info({ event: 'payment.not-ours', gateway: input.gateway });
       return undefined;
