@@ -117,11 +117,17 @@ describe('webhooks', () => {
 
   it('forged by the hundred are 429, while authentic ones pass', async () => {
     const raw = event('payment_intent.succeeded', intent(ours));
-    const statuses: number[] = [];
-    for (let n = 0; n < 70; n += 1) statuses.push((await hook(raw, {})).status);
-    expect(statuses.at(-1)).toBe(429);
-    expect(statuses.filter((status) => status === 400).length).toBeLessThanOrEqual(60);
-    expect((await hook(raw, signed(raw))).status).toBe(200);
+    const besieged = await startApi();
+    const send = (headers: Record<string, string>) =>
+      besieged.call('POST', '/webhooks/stripe', { raw, headers });
+    try {
+      const statuses: number[] = [];
+      for (let n = 0; n < 70; n += 1) statuses.push((await send({})).status);
+      expect(statuses).toEqual([...Array<number>(60).fill(400), ...Array<number>(10).fill(429)]);
+      expect((await send(signed(raw))).status).toBe(200);
+    } finally {
+      await besieged.stop();
+    }
   });
 
   it('are known for gateways on offer only', async () => {
