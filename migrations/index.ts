@@ -10,8 +10,8 @@ interface Migration {
 }
 
 const migrations: Migration[] = [
-  { name: '001_tables', ...tables },
-  { name: '002_settling', ...settling },
+  { name: '001_tables', up: tables.up, down: tables.down },
+  { name: '002_settling', up: settling.up, down: settling.down },
 ];
 
 /** Knex's source of migrations. Names are kept in `knex_migrations`: never rename one that has shipped. */

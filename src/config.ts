@@ -74,7 +74,7 @@ export interface StripeSettings {
 export type Config = ReturnType<typeof parse>;
 
 /** Thrown by `readConfig`; the message lists every wrong setting on a line of its own, never a value. */
-export class ConfigError extends Error {}
+class ConfigError extends Error {}
 
 function parse(env: NodeJS.ProcessEnv) {
   // An empty line in a .env file means "not set", as docker compose hands it over.

@@ -21,7 +21,7 @@ function readKeys(keys: readonly string[]): { id: string; key: Buffer }[] {
 }
 
 /** Seals and opens payloads. A payload that is not sealed passes: histories from before the keys stay readable. */
-export class SealingCodec implements PayloadCodec {
+class SealingCodec implements PayloadCodec {
   private readonly keys: { id: string; key: Buffer }[];
 
   /** @param keys `<keyId>:<base64 of 32 bytes>`; the first seals, every one opens */

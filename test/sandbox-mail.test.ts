@@ -1,6 +1,6 @@
-import nodemailer, { Transporter } from 'nodemailer';
+import nodemailer, { type Transporter } from 'nodemailer';
 import { connectMailSink } from '../sandbox/mail/control';
-import { MailSink, startMailSink } from '../sandbox/mail/sink';
+import { type MailSink, startMailSink } from '../sandbox/mail/sink';
 
 let sink: MailSink;
 let transport: Transporter;

@@ -1,8 +1,8 @@
 import http from 'node:http';
-import { AddressInfo } from 'node:net';
+import { type AddressInfo } from 'node:net';
 import Stripe from 'stripe';
-import { connectStripeSandbox, StripeControl } from '../sandbox/stripe/control';
-import { startStripeSandbox, StripeSandbox } from '../sandbox/stripe/sandbox';
+import { connectStripeSandbox, type StripeControl } from '../sandbox/stripe/control';
+import { startStripeSandbox, type StripeSandbox } from '../sandbox/stripe/sandbox';
 
 const secretKey = 'sk_test_sandbox';
 const webhookSecret = 'whsec_test';

@@ -1,4 +1,4 @@
-import { MailFault, Message } from './inbox';
+import { type MailFault, type Message } from './inbox';
 
 /** The switches of a mail sink, the same in process (`startMailSink`) and over HTTP (`connectMailSink`). */
 export interface MailControl {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import http from 'node:http';
-import { AddressInfo } from 'node:net';
-import { MailControl } from './control';
+import { type AddressInfo } from 'node:net';
+import { type MailControl } from './control';
 import { Inbox } from './inbox';
 import { startSmtp } from './smtp';
 import { makeView } from './view';

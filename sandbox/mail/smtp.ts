@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { simpleParser } from 'mailparser';
-import { SMTPServer, SMTPServerDataStream, SMTPServerSession } from 'smtp-server';
-import { Inbox } from './inbox';
+import { SMTPServer, type SMTPServerDataStream, type SMTPServerSession } from 'smtp-server';
+import { type Inbox } from './inbox';
 
 /** A listening SMTP sink. */
 export interface SmtpSink {

@@ -1,6 +1,6 @@
-import express, { Express, NextFunction, Request, Response } from 'express';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { z } from 'zod';
-import { Inbox, Message } from './inbox';
+import { type Inbox, type Message } from './inbox';
 
 const faultSchema = z.strictObject({
   kind: z.enum(['refuse', 'busy', 'lost-after-accept']),

@@ -1,6 +1,14 @@
 import { newId } from './ids';
 import { missing } from './refusals';
-import { apiVersion, Charge, Event, EventType, PaymentIntent, PaymentMethod, Refund } from './wire';
+import {
+  apiVersion,
+  type Charge,
+  type Event,
+  type EventType,
+  type PaymentIntent,
+  type PaymentMethod,
+  type Refund,
+} from './wire';
 
 /** The request that causes something; both are null when a control call or the passing of time causes it. */
 export interface Origin {

@@ -1,19 +1,19 @@
-import { Request, Response } from 'express';
-import { Socket } from 'node:net';
-import { Account } from './account';
-import { Faults } from './faults';
-import { Gates } from './gates';
-import { Answer, IdempotencyKeys } from './idempotency';
+import { type Request, type Response } from 'express';
+import { type Socket } from 'node:net';
+import { type Account } from './account';
+import { type Faults } from './faults';
+import { type Gates } from './gates';
+import { type Answer, IdempotencyKeys } from './idempotency';
 import { newId } from './ids';
 import { expand } from './lists';
-import { Call, Operation, subjectOf } from './operations';
-import { Parameters } from './parameters';
+import { type Call, type Operation, subjectOf } from './operations';
+import { type Parameters } from './parameters';
 import { pause } from './pause';
-import { RefundDesk } from './refund-desk';
+import { type RefundDesk } from './refund-desk';
 import { broken, keyMismatch, rateLimited, Refusal, unauthorized } from './refusals';
-import { Fault, OperationName } from './switches';
-import { Webhooks } from './webhooks';
-import { apiVersion, Event } from './wire';
+import { type Fault, type OperationName } from './switches';
+import { type Webhooks } from './webhooks';
+import { apiVersion, type Event } from './wire';
 
 /** One API request in the sandbox's log. `status` is null while it is unanswered, and for good when it stays so. */
 export interface RequestEntry {

@@ -1,6 +1,6 @@
 import { newId } from './ids';
 import { missing } from './refusals';
-import { PaymentMethod } from './wire';
+import { type PaymentMethod } from './wire';
 
 /** What becomes of a payment with a test payment method. */
 export type Outcome =

@@ -1,7 +1,7 @@
-import { Account } from './account';
-import { Outcome } from './cards';
+import { type Account } from './account';
+import { type Outcome } from './cards';
 import { newId } from './ids';
-import { Charge, PaymentIntent, PaymentMethod } from './wire';
+import { type Charge, type PaymentIntent, type PaymentMethod } from './wire';
 
 type Decline = Extract<Outcome, { kind: 'declines' }>;
 

@@ -1,6 +1,6 @@
-import express, { NextFunction, Request, Response, Router } from 'express';
+import express, { type NextFunction, type Request, type Response, Router } from 'express';
 import { z } from 'zod';
-import { StripeControl } from './control';
+import { type StripeControl } from './control';
 import { ledgerPage } from './page';
 import { faultSchema, gateSchema, refundModeSchema, webhookFaultSchema } from './switches';
 

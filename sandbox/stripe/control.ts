@@ -1,6 +1,6 @@
-import { GateState } from './gates';
-import { StripeLedger } from './ledger';
-import { FaultSpec, GateSpec, RefundModeSpec, WebhookFaultSpec } from './switches';
+import { type GateState } from './gates';
+import { type StripeLedger } from './ledger';
+import { type FaultSpec, type GateSpec, type RefundModeSpec, type WebhookFaultSpec } from './switches';
 
 /**
  * The switches of a Stripe sandbox, the same in process (`startStripeSandbox`) and over HTTP

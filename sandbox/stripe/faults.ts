@@ -1,5 +1,5 @@
-import { Socket } from 'node:net';
-import { Fault, isMeant, strike, Subject, WebhookFault } from './switches';
+import { type Socket } from 'node:net';
+import { type Fault, isMeant, strike, type Subject, type WebhookFault } from './switches';
 
 /** The faults that are switched on, and the connections that one of them holds without an answer. */
 export class Faults {

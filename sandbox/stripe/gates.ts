@@ -1,4 +1,4 @@
-import { GateSwitch, isMeant, Subject } from './switches';
+import { type GateSwitch, isMeant, type Subject } from './switches';
 import { pause } from './pause';
 
 /** How many requests or deliveries stand at a gate now, and how many it has let through. */

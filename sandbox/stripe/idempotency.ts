@@ -1,4 +1,4 @@
-import { Parameters } from './parameters';
+import { type Parameters } from './parameters';
 import { keyInUse, keyMismatch } from './refusals';
 
 /** A finished answer: what is sent, and sent again for the same key. `body` is JSON text. */

@@ -1,5 +1,5 @@
-import { Account, noOrigin, Origin } from './account';
-import { Outcome, useTestMethod } from './cards';
+import { type Account, noOrigin, type Origin } from './account';
+import { type Outcome, useTestMethod } from './cards';
 import { makeCharge } from './charges';
 import { checkChargeable, parseCurrency } from './currencies';
 import { newId } from './ids';
@@ -9,14 +9,14 @@ import {
   group,
   integer,
   metadata,
-  Parameters,
+  type Parameters,
   refuseUnknown,
   required,
   text,
   texts,
 } from './parameters';
 import { declined, invalidParameter, unexpectedState } from './refusals';
-import { PaymentError, PaymentIntent, PaymentMethod } from './wire';
+import { type PaymentError, type PaymentIntent, type PaymentMethod } from './wire';
 
 const confirmParameters = [
   'amount_to_confirm',

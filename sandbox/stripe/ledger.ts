@@ -1,7 +1,7 @@
-import { Account } from './account';
-import { RequestEntry } from './api';
-import { Delivery, Webhooks } from './webhooks';
-import { EventType, IntentStatus, Metadata, RefundStatus } from './wire';
+import { type Account } from './account';
+import { type RequestEntry } from './api';
+import { type Delivery, type Webhooks } from './webhooks';
+import { type EventType, type IntentStatus, type Metadata, type RefundStatus } from './wire';
 
 /** Amounts are minor units of `currency`; times are ISO 8601 with milliseconds. */
 export interface LedgerIntent {

@@ -1,7 +1,7 @@
-import { Account } from './account';
-import { group, integer, Parameters, text, texts } from './parameters';
+import { type Account } from './account';
+import { group, integer, type Parameters, text, texts } from './parameters';
 import { invalidParameter, missing } from './refusals';
-import { Charge, PaymentIntent, Refund } from './wire';
+import { type Charge, type PaymentIntent, type Refund } from './wire';
 
 type Listed = PaymentIntent | Charge | Refund;
 

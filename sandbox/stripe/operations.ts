@@ -1,9 +1,9 @@
-import { Account, Origin } from './account';
+import { type Account, type Origin } from './account';
 import { cancelIntent, confirmIntent, createIntent } from './intents';
 import { page } from './lists';
-import { group, Parameters, required, text } from './parameters';
-import { RefundDesk } from './refund-desk';
-import { OperationName, Subject } from './switches';
+import { group, type Parameters, required, text } from './parameters';
+import { type RefundDesk } from './refund-desk';
+import { type OperationName, type Subject } from './switches';
 
 /** One call as an operation sees it. `id` is the object named in the path, '' where the path names none. */
 export interface Call {

@@ -1,4 +1,4 @@
-import { StripeLedger } from './ledger';
+import { type StripeLedger } from './ledger';
 
 const escaped = (value: unknown): string =>
   String(value).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);

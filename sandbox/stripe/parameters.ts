@@ -1,5 +1,5 @@
 import { invalidParameter } from './refusals';
-import { Metadata } from './wire';
+import { type Metadata } from './wire';
 
 /** A decoded form or query: bracket notation has become nested objects and lists, every leaf is text. */
 export type Parameters = Record<string, unknown>;

@@ -1,9 +1,9 @@
-import { Account, Origin } from './account';
-import { Parameters } from './parameters';
+import { type Account, type Origin } from './account';
+import { type Parameters } from './parameters';
 import { pause } from './pause';
 import { createRefund, failRefund } from './refunds';
-import { isMeant, RefundMode, strike, Subject } from './switches';
-import { Refund } from './wire';
+import { isMeant, type RefundMode, strike, type Subject } from './switches';
+import { type Refund } from './wire';
 
 /** From the answer `pending` to the failure, where the mode `failed` shows `pending` first. */
 const soonMs = 20;

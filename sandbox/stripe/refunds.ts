@@ -1,10 +1,10 @@
-import { Account, noOrigin, Origin } from './account';
+import { type Account, noOrigin, type Origin } from './account';
 import { written } from './currencies';
 import { newId } from './ids';
-import { choice, integer, metadata, Parameters, refuseUnknown, text } from './parameters';
+import { choice, integer, metadata, type Parameters, refuseUnknown, text } from './parameters';
 import { invalidParameter, notRefundable } from './refusals';
-import { RefundMode } from './switches';
-import { Charge, Refund } from './wire';
+import { type RefundMode } from './switches';
+import { type Charge, type Refund } from './wire';
 
 const known = [
   'amount',

@@ -1,4 +1,4 @@
-import { PaymentError, PaymentIntent, PaymentMethod } from './wire';
+import { type PaymentError, type PaymentIntent, type PaymentMethod } from './wire';
 
 /** The `error` member of an answer that is not 2xx (docs.stripe.com/api/errors). */
 export interface ErrorBody {

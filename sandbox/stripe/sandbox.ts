@@ -1,10 +1,10 @@
 import { once, setMaxListeners } from 'node:events';
 import http from 'node:http';
-import { AddressInfo } from 'node:net';
-import express, { Express, Request, Response } from 'express';
+import { type AddressInfo } from 'node:net';
+import express, { type Express, type Request, type Response } from 'express';
 import { Account } from './account';
 import { Api } from './api';
-import { StripeControl } from './control';
+import { type StripeControl } from './control';
 import { controlRoutes } from './control-routes';
 import { Faults } from './faults';
 import { Gates } from './gates';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** The operations of the API by name, as faults, gates and the request log call them. */
-export const operationNames = [
+const operationNames = [
   'payment_intents.create',
   'payment_intents.retrieve',
   'payment_intents.confirm',

@@ -1,12 +1,12 @@
 import { createHmac } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
-import { Account } from './account';
-import { Faults } from './faults';
-import { Gates } from './gates';
+import { type Account } from './account';
+import { type Faults } from './faults';
+import { type Gates } from './gates';
 import { pause } from './pause';
-import { Subject, WebhookFault } from './switches';
-import { Event } from './wire';
+import { type Subject, type WebhookFault } from './switches';
+import { type Event } from './wire';
 
 /** One sending of an event. `status` is null without an answer; a duplicate is a copy beyond the ordinary one. */
 export interface Delivery {

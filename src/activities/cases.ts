@@ -14,7 +14,7 @@ export interface Resolved {
 }
 
 /** What each kind of case can be answered with. An operator types these words, so others must change nothing. */
-export const actionsFor: Readonly<Record<CaseKind, readonly CaseAction[]>> = {
+const actionsFor: Readonly<Record<CaseKind, readonly CaseAction[]>> = {
   'refund-failed': ['retry-refund', 'mark-settled'],
   'refund-overdue': ['retry-refund', 'mark-settled'],
   'unmatched-payment': ['mark-settled'],

@@ -1,7 +1,7 @@
 /** The courier: sends queued messages, once each. A message that cannot be sent becomes a case and never touches a booking. */
 import { Context } from '@temporalio/activity';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import type { QuotedItem } from '../booking';
+import type { MessageKind, QuotedItem } from '../booking';
 import { caseWorkflowId, searchAttributes, workflowTypes } from '../workflows/messages';
 import { deriveId, type Dependencies } from './dependencies';
 import { textsFor } from './mails/languages';
@@ -21,7 +21,7 @@ const longestGapSeconds = 6 * 3600;
 
 interface DueMessage {
   booking_id: string;
-  kind: string;
+  kind: MessageKind;
   recipient: string;
   locale: string | null;
   tries: number;
@@ -65,7 +65,6 @@ export function courierActivities(deps: Dependencies) {
   async function carry(message: DueMessage, send: NonNullable<Dependencies['sendMail']>): Promise<void> {
     const key = { booking_id: message.booking_id, kind: message.kind, recipient: message.recipient };
     const text = textsFor(message.locale)[message.kind];
-    if (text === undefined) throw new Error(`Bug: no text for ${message.kind}`);
     const facts = {
       name: message.contact.name,
       reference: message.reference,

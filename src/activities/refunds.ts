@@ -1,7 +1,7 @@
 /** Giving back: sending a refund, reading it back, and opening a case when it cannot be done. Never swallows a failure. */
 import { Context } from '@temporalio/activity';
 import type { Knex } from 'knex';
-import type { AttemptStatus, CaseKind, RefundReason } from '../booking';
+import type { AttemptStatus, CaseKind, MessageKind, RefundReason } from '../booking';
 import type { CaseRow, RefundRow } from '../database';
 import type { Gateway, RefundState, RefundToSend } from '../gateways/gateway';
 import { caseWorkflowId, type RefundProgress, type Ring } from '../workflows/messages';
@@ -59,7 +59,7 @@ export interface Keeper {
 }
 
 /** Opens a case, once per payment at a time, and marks the attempt. Returns the open case's id. */
-export async function openCase(
+async function openCase(
   trx: Knex.Transaction,
   found: { kind: CaseKind; refund: OwedRefund; detail: string; keeper: Keeper },
 ): Promise<string> {
@@ -116,11 +116,7 @@ export async function recordRefunded(trx: Knex.Transaction, refund: OwedRefund):
   await queueMessage(trx, refund, 'payment-refunded');
 }
 
-async function queueMessage(
-  trx: Knex.Transaction,
-  refund: OwedRefund,
-  kind: 'payment-refunded' | 'refund-failed',
-): Promise<void> {
+async function queueMessage(trx: Knex.Transaction, refund: OwedRefund, kind: MessageKind): Promise<void> {
   if (refund.booking_id === null) return;
   await trx.raw(
     `INSERT INTO messages (booking_id, kind, recipient, locale)

@@ -1,5 +1,5 @@
 /** What a mail is made from. */
-import type { Money, QuotedItem } from '../../booking';
+import type { MessageKind, Money, QuotedItem } from '../../booking';
 
 /** Facts a mail may tell. */
 export interface MailFacts {
@@ -13,4 +13,4 @@ export interface MailFacts {
 }
 
 /** Texts of one language, by kind of message. */
-export type Texts = Readonly<Record<string, (facts: MailFacts) => { subject: string; text: string }>>;
+export type Texts = Readonly<Record<MessageKind, (facts: MailFacts) => { subject: string; text: string }>>;
