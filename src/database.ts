@@ -50,6 +50,13 @@ export function openDatabase(
     },
     pool: { min: 0, max: options.poolMax },
     acquireConnectionTimeout: 5_000,
+    // Knex would print its warnings as text between the log's JSON lines; what matters reaches the caller as an error.
+    log: {
+      warn: () => undefined,
+      error: () => undefined,
+      debug: () => undefined,
+      deprecate: () => undefined,
+    },
   });
 }
 

@@ -95,16 +95,10 @@ export function openActivities(deps: Dependencies) {
       );
     const byId = new Map(offerings.map((offering) => [offering.id, offering]));
     const items: QuotedItem[] = [];
-    const refuse = (type: FailureType, detail: string): Quote => ({
-      items: [],
-      totalMinor: 0,
-      currency: noCurrency,
-      refusal: { type, detail },
-    });
-    const refusals: Quote[] = [];
+    let refusal: Quote['refusal'];
     for (const item of request.items) {
       const offering = byId.get(item.offeringId);
-      if (offering === undefined) return refuse('not-found', `There is no offering ${item.offeringId}.`);
+      if (offering === undefined) return refused('not-found', `There is no offering ${item.offeringId}.`);
       items.push({
         offeringId: offering.id,
         kind: offering.kind,
@@ -116,38 +110,28 @@ export function openActivities(deps: Dependencies) {
         timeZone: offering.time_zone,
         ...(item.details === undefined ? {} : { details: item.details }),
       });
-      if (offering.status !== 'open' || offering.started) {
-        refusals.push(refuse('offering-closed', `“${offering.title}” cannot be booked any more.`));
-      } else if (offering.free < item.seats) {
-        const left =
-          offering.free === 0 ? 'no seats left' : `only ${offering.free} of ${item.seats} seats left`;
-        refusals.push(refuse('slot-unavailable', `“${offering.title}” has ${left}.`));
-      }
+      refusal ??= refuseItem(offering, item.seats);
     }
     const totalMinor = items.reduce((sum, item) => sum + item.priceMinor * item.seats, 0);
     const currencies = new Set(offerings.map((offering) => offering.currency));
     const [currency = noCurrency] = currencies;
-    const refusal = refusals[0]?.refusal ?? refuseTotal(totalMinor, currencies, request.payment.method);
+    const unpayable = refuseTotal(totalMinor, currencies, request.payment.method);
+    if (unpayable !== undefined) return refused('invalid-request', unpayable);
     return { items, totalMinor, currency, ...(refusal === undefined ? {} : { refusal }) };
   }
 
+  /** Why a total cannot be paid by this method at all, if so. */
   function refuseTotal(
     totalMinor: number,
     currencies: ReadonlySet<string>,
     method: string,
-  ): Quote['refusal'] {
+  ): string | undefined {
     const [currency = noCurrency, second] = currencies;
-    if (second !== undefined) {
-      return { type: 'invalid-request', detail: 'All items of one booking must have the same currency.' };
-    }
-    const minimum = gateways.get(method)?.capabilities.minimumAmountMinor[currency] ?? 1;
-    if (totalMinor < minimum) {
-      return {
-        type: 'invalid-request',
-        detail: `${method} takes no payment below ${minimum} ${currency} (smallest unit).`,
-      };
-    }
-    return undefined;
+    if (second !== undefined) return 'All items of one booking must have the same currency.';
+    const { minimumAmountMinor, maximumAmountMinor } = gatewayNamed(gateways, method).capabilities;
+    const minimum = minimumAmountMinor[currency] ?? 1;
+    if (totalMinor >= minimum && totalMinor <= maximumAmountMinor) return undefined;
+    return `${method} takes ${minimum} to ${maximumAmountMinor} ${currency} (smallest unit), not ${totalMinor}.`;
   }
 
   /** Makes the payment object of the attempt's newest try, unless it stands already. */
@@ -308,6 +292,23 @@ export function openActivities(deps: Dependencies) {
   }
 
   return { open, retry, giveUpOpening };
+}
+
+/** A start that has nothing to quote. */
+function refused(type: FailureType, detail: string): Quote {
+  return { items: [], totalMinor: 0, currency: noCurrency, refusal: { type, detail } };
+}
+
+function refuseItem(
+  offering: OfferingRow & { free: number; started: boolean },
+  seats: number,
+): Quote['refusal'] {
+  if (offering.status !== 'open' || offering.started) {
+    return { type: 'offering-closed', detail: `“${offering.title}” cannot be booked any more.` };
+  }
+  if (offering.free >= seats) return undefined;
+  const left = offering.free === 0 ? 'no seats left' : `only ${offering.free} of ${seats} seats left`;
+  return { type: 'slot-unavailable', detail: `“${offering.title}” has ${left}.` };
 }
 
 /** The window counts from now: after opening, and anew after each accepted retry. */

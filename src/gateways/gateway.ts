@@ -110,6 +110,8 @@ export interface Capabilities {
   looksPerSecond: number;
   /** Smallest amount the gateway takes, by upper-case currency; a currency that is missing has no known minimum. */
   minimumAmountMinor: Readonly<Record<string, number>>;
+  /** Largest amount the gateway takes, in any currency. */
+  maximumAmountMinor: number;
 }
 
 export interface Gateway {

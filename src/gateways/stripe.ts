@@ -195,6 +195,8 @@ export function stripeGateway(settings: StripeSettings): Gateway {
       // Stripe allows 100 operations a second live and 25 in a sandbox, for everything together: docs.stripe.com/rate-limits.
       looksPerSecond: 5,
       minimumAmountMinor,
+      // Eight digits. Source: docs.stripe.com/api/payment_intents/create, `amount`.
+      maximumAmountMinor: 99_999_999,
     },
     open,
     read,
