@@ -177,7 +177,8 @@ BEGIN
     END LOOP;
     RETURN true;
   EXCEPTION WHEN SQLSTATE 'PF001' THEN
-    -- The block's savepoint has given the partial catch back: waiting with it in hand would deadlock.
+    -- The block's savepoint has given the partial catch back: waiting with it in hand would deadlock. So would waiting
+    -- for a single seat without it: a seat that was sold since this statement's snapshot is skipped, but stays locked.
   END;
   -- Second look, waiting: a seat locked by a transaction that then rolls back is a free seat, so only this one is final.
   -- Offerings and seats are locked in one order everywhere, so waiters form no circle.
