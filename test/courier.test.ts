@@ -17,6 +17,7 @@ import {
 import { eventually, startWorld, type World } from './world';
 
 interface MessageRow {
+  booking_id: string;
   kind: string;
   sent_at: Date | null;
   next_send_at: Date | null;
