@@ -1,0 +1,204 @@
+/** A customer who books through HTTP and pays at the sandbox, and what must hold of an attempt when it is over. */
+import { createHash, randomBytes } from 'node:crypto';
+import { makeId, type Outcome } from '../src/booking';
+import { bookingWorkflowId } from '../src/workflows/messages';
+import { eventually, type Answer, type Json, type World } from './world';
+
+/** The price of a seat in these tests: 25.00 euros. */
+export const priceMinor = 2500;
+
+/** What a shopper wants: one seat of each unless told. */
+export type Wanted = string | { offeringId: string; seats?: number; details?: unknown }[];
+
+/** A provider publishes a slot for tomorrow. */
+export async function publish(
+  world: World,
+  slot: { capacity?: number; title?: string; price?: { amountMinor: number; currency: string } } = {},
+): Promise<string> {
+  const { status, body } = await world.call('POST', '/v1/offerings', {
+    token: await world.token('provider', 'catalog'),
+    body: {
+      kind: 'slot',
+      title: slot.title ?? 'A slot',
+      startsAt: new Date(Date.now() + 86_400_000).toISOString(),
+      capacity: slot.capacity ?? 1,
+      price: slot.price ?? { amountMinor: priceMinor, currency: 'EUR' },
+    },
+  });
+  if (status !== 201) throw new Error(`Publishing was answered ${status}: ${JSON.stringify(body)}`);
+  return String(body.id);
+}
+
+/** Seats that anybody can see to be free. */
+export async function seatsFree(world: World, offeringId: string): Promise<number> {
+  return (await world.call('GET', `/v1/offerings/${offeringId}`)).body.seatsAvailable as number;
+}
+
+/** One signed-in customer. */
+export class Shopper {
+  private token: string | undefined;
+
+  constructor(
+    private readonly world: World,
+    readonly sub = `customer-${randomBytes(5).toString('hex')}`,
+  ) {}
+
+  get email(): string {
+    return `${this.sub}@example.org`;
+  }
+
+  /** The id an attempt of this customer gets under a key, known before it starts: gates are aimed by it. */
+  bookingId(key: string): string {
+    return makeId('booking', createHash('sha256').update(`${this.sub}\0${key}`).digest());
+  }
+
+  request(wanted: Wanted): Json {
+    return {
+      items: typeof wanted === 'string' ? [{ offeringId: wanted }] : wanted,
+      payment: { method: 'stripe' },
+      customer: { name: 'Ada Example', email: this.email },
+    };
+  }
+
+  async call(method: string, path: string, body?: unknown, key?: string): Promise<Answer> {
+    this.token ??= await this.world.token(this.sub);
+    return this.world.call(method, path, {
+      token: this.token,
+      ...(body === undefined ? {} : { body }),
+      ...(key === undefined ? {} : { key }),
+    });
+  }
+
+  /** Sends a start, whatever comes of it. */
+  book(wanted: Wanted, key = randomBytes(9).toString('hex')): Promise<Answer> {
+    return this.call('POST', '/v1/bookings', this.request(wanted), key);
+  }
+
+  /** Starts an attempt that must start: the Booking, ready to be paid. */
+  async start(wanted: Wanted, key?: string): Promise<Json> {
+    const { status, body } = await this.book(wanted, key);
+    if (status !== 201) throw new Error(`A start was answered ${status}: ${JSON.stringify(body)}`);
+    return body;
+  }
+
+  read(id: string): Promise<Answer> {
+    return this.call('GET', `/v1/bookings/${id}`);
+  }
+
+  retry(id: string): Promise<Answer> {
+    return this.call('POST', `/v1/bookings/${id}/retry`, {});
+  }
+
+  cancel(id: string): Promise<Answer> {
+    return this.call('POST', `/v1/bookings/${id}/cancel`, {});
+  }
+
+  comeBack(id: string): Promise<Answer> {
+    return this.call('POST', `/v1/bookings/${id}/return`, {});
+  }
+
+  /** Follows the status as a front end does, by waiting on the server, until it is as wished. */
+  async until(id: string, wished: string | ((now: Json) => boolean), ms = 20_000): Promise<Json> {
+    const isSo =
+      typeof wished === 'string' ? (now: Json): boolean => now.status === wished : (now: Json) => wished(now);
+    const end = Date.now() + ms;
+    let now = (await this.read(id)).body;
+    while (!isSo(now)) {
+      if (Date.now() > end) throw new Error(`${id} did not become ${String(wished)}: ${JSON.stringify(now)}`);
+      const { status, body } = await this.call('GET', `/v1/bookings/${id}?wait=5&after=${now.version ?? 0}`);
+      if (status === 200) now = body;
+    }
+    return now;
+  }
+}
+
+/** Calls the sandbox as Stripe's own page, or its dashboard, would. */
+export async function atStripe(
+  world: World,
+  path: string,
+  form: Record<string, string> = {},
+): Promise<{ status: number; body: Json }> {
+  const response = await fetch(`${world.sandbox.url}/v1/${path}`, {
+    method: 'POST',
+    headers: { authorization: 'Bearer sk_test_tests_only' },
+    body: new URLSearchParams(form),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+/** The customer enters a card on the pay page: 200 when it went through, 402 when it was declined, 400 too late. */
+export async function pay(world: World, booking: Json, card = 'pm_card_visa'): Promise<number> {
+  const ref = String(booking.payment.gatewayRef);
+  return (await atStripe(world, `payment_intents/${ref}/confirm`, { payment_method: card })).status;
+}
+
+/** Waits for the workflow's own end. */
+export async function outcomeOf(world: World, bookingId: string): Promise<Outcome> {
+  return (await world.temporal.workflow.getHandle(bookingWorkflowId(bookingId)).result()) as Outcome;
+}
+
+/** Everything an attempt left behind, from our tables and from the sandbox's own ledger. */
+export async function tracesOf(world: World, bookingId: string) {
+  const ledger = await world.sandbox.ledger();
+  const intents = ledger.intents.filter((intent) => intent.metadata['bookingId'] === bookingId);
+  const ids = new Set(intents.map((intent) => intent.id));
+  const charges = ledger.charges.filter((one) => ids.has(one.paymentIntent) && one.status === 'succeeded');
+  const refunds = ledger.refunds.filter((one) => ids.has(one.paymentIntent) && one.status === 'succeeded');
+  const sum = (list: { amount: number }[]) => list.reduce((total, { amount }) => total + amount, 0);
+  const messages = await world.db('messages').where({ booking_id: bookingId }).select<{ kind: string }[]>();
+  const attempt = await world.db('attempts').where({ booking_id: bookingId }).first<Json>();
+  return {
+    status: attempt?.status as string,
+    failure: attempt?.failure,
+    totalMinor: attempt?.total_minor as number,
+    bookings: (await world.db('bookings').where({ id: bookingId })).length,
+    seats: (await world.db('seats').where({ booking_id: bookingId })).length,
+    messages: messages.map(({ kind }) => kind).sort(),
+    intents,
+    charges: charges.length,
+    refunds: refunds.length,
+    capturedMinor: sum(charges),
+    refundedMinor: sum(refunds),
+  };
+}
+
+/**
+ * The rules about one attempt that is over: its workflow told the same as its row; a booking with all its money kept and
+ * one message, or no booking and nothing kept; nothing left at the gateway that could still be paid.
+ */
+export async function expectOneEnd(world: World, bookingId: string): Promise<Outcome> {
+  const outcome = await outcomeOf(world, bookingId);
+  const left = await tracesOf(world, bookingId);
+  const open = left.intents.filter((intent) => !['succeeded', 'canceled'].includes(intent.status));
+  const booked = outcome === 'confirmed';
+  expect({ ...left, intents: undefined, failure: undefined, charges: undefined, open }).toEqual({
+    status: outcome,
+    totalMinor: left.totalMinor,
+    bookings: booked ? 1 : 0,
+    seats: booked ? expect.any(Number) : 0,
+    messages: left.refunds > 0 && !booked ? ['payment-refunded'] : booked ? ['booking-confirmed'] : [],
+    refunds: left.refunds,
+    capturedMinor: left.capturedMinor,
+    refundedMinor: left.capturedMinor - (booked ? left.totalMinor : 0),
+    open: [],
+  });
+  if (booked) expect(left.seats).toBeGreaterThan(0);
+  return outcome;
+}
+
+/** The mails that reached this address, oldest first. */
+export async function mailsTo(world: World, email: string): Promise<string[]> {
+  const mails = await world.mail.messages();
+  return mails
+    .filter((mail) => mail.to.includes(email))
+    .map((mail) => mail.subject)
+    .reverse();
+}
+
+/** Waits for a number of mails and gives their subjects; more would be seen by whoever asks again. */
+export async function mailsArrive(world: World, email: string, count: number): Promise<string[]> {
+  return eventually(`${count} mails to ${email}`, async () => {
+    const subjects = await mailsTo(world, email);
+    return subjects.length >= count && subjects;
+  });
+}
