@@ -68,6 +68,8 @@ export interface WorldOptions {
   wrapGateway?(gateway: Gateway): Gateway;
   wrapActivities?(activities: Activities): Activities;
   env?: Record<string, string>;
+  /** Another Temporal server than the run's own: one that the test may kill. */
+  temporalAddress?: string;
 }
 
 const jwtSecret = 'a secret for tests only, long enough for HS256';
@@ -81,7 +83,7 @@ function quietRuntime(): void {
 
 /** Starts a world. Stop it in `afterAll`. */
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
-  const address = process.env['TEST_TEMPORAL_ADDRESS'];
+  const address = options.temporalAddress ?? process.env['TEST_TEMPORAL_ADDRESS'];
   if (address === undefined) throw new Error('TEST_TEMPORAL_ADDRESS is missing: run the tests by `npm test`');
   quietRuntime();
   const database = await freshDatabase();
