@@ -60,6 +60,14 @@ export type CaseKind = 'refund-failed' | 'refund-overdue' | 'unmatched-payment' 
 /** What an operator can answer. */
 export type CaseAction = 'retry-refund' | 'mark-settled' | 'resend';
 
+/** Which answers fit which case. An operator may type any word into a signal, so others must change nothing. */
+export const actionsFor: Readonly<Record<CaseKind, readonly CaseAction[]>> = {
+  'refund-failed': ['retry-refund', 'mark-settled'],
+  'refund-overdue': ['retry-refund', 'mark-settled'],
+  'unmatched-payment': ['mark-settled'],
+  'message-failed': ['resend', 'mark-settled'],
+};
+
 /** Messages to people; one each per booking, kind and recipient. */
 export type MessageKind = 'booking-confirmed' | 'payment-refunded' | 'refund-failed';
 

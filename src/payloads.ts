@@ -50,8 +50,8 @@ class SealingCodec implements PayloadCodec {
   }
 
   /** @throws when the key is not among ours, or the payload was changed */
-  decode(payloads: Payload[]): Promise<Payload[]> {
-    return Promise.resolve(payloads.map((payload) => this.open(payload)));
+  async decode(payloads: Payload[]): Promise<Payload[]> {
+    return payloads.map((payload) => this.open(payload));
   }
 
   private open(payload: Payload): Payload {

@@ -90,6 +90,21 @@ describe('cases', () => {
     expect((await resolve(closed, { action: 'retry-refund' })).status).toBe(409);
   });
 
+  it('whose workflow is gone bring a workflow of their own', async () => {
+    const id = await openCase('refund-failed');
+    api.temporal.signal = (workflowId) =>
+      Promise.reject(new WorkflowNotFoundError('gone', workflowId, undefined));
+    const started: Json[] = [];
+    api.temporal.signalWithStart = async (options) => {
+      started.push(options);
+      await decide(id, 'olga', 'retry-refund');
+    };
+    expect((await resolve(id, { action: 'retry-refund' })).status).toBe(200);
+    expect(started).toMatchObject([
+      { workflowId: `case/${id}`, signalArgs: [{ caseId: id, action: 'retry-refund', by: 'olga' }] },
+    ]);
+  });
+
   it('take only answers that fit, with a note for what was settled', async () => {
     for (const [kind, body, pointer] of [
       ['refund-failed', { action: 'resend' }, '/action'],

@@ -1,6 +1,6 @@
 /** Carrying out what an operator decided. A case is resolved once; asking again says so. */
 import type { Knex } from 'knex';
-import type { CaseAction, CaseKind } from '../booking';
+import { actionsFor, type CaseAction } from '../booking';
 import type { CaseRow } from '../database';
 import type { Resolution } from '../workflows/messages';
 import { deriveId, lockAttempt, type Dependencies } from './dependencies';
@@ -12,14 +12,6 @@ export interface Resolved {
   accepted: boolean;
   sendAgain: string | null;
 }
-
-/** What each kind of case can be answered with. An operator types these words, so others must change nothing. */
-const actionsFor: Readonly<Record<CaseKind, readonly CaseAction[]>> = {
-  'refund-failed': ['retry-refund', 'mark-settled'],
-  'refund-overdue': ['retry-refund', 'mark-settled'],
-  'unmatched-payment': ['mark-settled'],
-  'message-failed': ['resend', 'mark-settled'],
-};
 
 export function caseActivities(deps: Dependencies) {
   const { db, log } = deps;

@@ -215,9 +215,10 @@ export function settleActivities(deps: Dependencies) {
   async function recordEnd(trx: Knex.Transaction, bookingId: string, outcome: EmptyOutcome): Promise<void> {
     const attempt = await lockAttempt(trx, bookingId);
     if (attempt === undefined || !undecided(attempt)) return;
-    await trx('attempts')
-      .where({ booking_id: bookingId })
-      .update({ status: outcome, ended_at: trx.fn.now() });
+    const row = trx('attempts').where({ booking_id: bookingId });
+    // What could be closed was not processing any more: the payment failed after all, and nobody told us.
+    if (attempt.status === 'processing') await row.clone().update({ status: 'awaiting_payment' });
+    await row.update({ status: outcome, ended_at: trx.fn.now() });
     await trx('payment_tries')
       .where({ booking_id: bookingId })
       .whereIn('status', ['opening', 'open'])

@@ -1,24 +1,23 @@
 /** Cases: what only a person can decide, and the deciding. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
-import { isId, type CaseAction, type CaseKind } from '../booking';
+import { actionsFor, isId, type CaseAction, type CaseKind } from '../booking';
 import type { CaseRow } from '../database';
-import { resolveCaseSignal, type Resolution } from '../workflows/messages';
+import {
+  caseWorkflowId,
+  resolveCaseSignal,
+  searchAttributes,
+  workflowTypes,
+  type Resolution,
+} from '../workflows/messages';
 import type { ApiDependencies } from './dependencies';
 import { cutPage, instantOfMicros, microsOf, pageOf, pageQuery, readCursor } from './pages';
-import { invalid, Problem, unavailable } from './problem';
+import { invalid, Problem } from './problem';
 import { defineRoute, type Asked, type Route } from './route';
 import { bookingId } from './booking-schemas';
 import { currency, instantShown } from './validation';
 
-/** Which answers fit which question. */
-const fitting: Readonly<Record<CaseKind, readonly CaseAction[]>> = {
-  'refund-failed': ['retry-refund', 'mark-settled'],
-  'refund-overdue': ['retry-refund', 'mark-settled'],
-  'unmatched-payment': ['mark-settled'],
-  'message-failed': ['resend', 'mark-settled'],
-};
-const kinds = Object.keys(fitting) as [CaseKind, ...CaseKind[]];
+const kinds = Object.keys(actionsFor) as [CaseKind, ...CaseKind[]];
 const actions = ['retry-refund', 'mark-settled', 'resend'] as const satisfies readonly CaseAction[];
 
 const caseId = z
@@ -133,8 +132,8 @@ async function resolve(
   const { params, body, caller, response } = asked;
   const found = await read(deps, params.id);
   if (found.resolved_at !== null) throw new Problem('case-resolved');
-  if (!fitting[found.kind].includes(body.action)) {
-    throw invalid('/action', `A case of kind ${found.kind} takes: ${fitting[found.kind].join(', ')}.`);
+  if (!actionsFor[found.kind].includes(body.action)) {
+    throw invalid('/action', `A case of kind ${found.kind} takes: ${actionsFor[found.kind].join(', ')}.`);
   }
   const { action, note } = body;
   const decided: Resolution = {
@@ -150,22 +149,36 @@ async function resolve(
   response.status(now.resolved_at === null ? 202 : 200).json(show(now));
 }
 
-/** Hands the decision to the workflow that keeps the case open. */
-async function tell(
-  { temporal, reading }: ApiDependencies,
-  found: CaseRow,
-  decided: Resolution,
-): Promise<void> {
+/**
+ * Hands the decision to the workflow that keeps the case open. Where that is gone (an operator terminated it) or not there
+ * yet, the decision brings its own.
+ */
+async function tell(deps: ApiDependencies, found: CaseRow, decided: Resolution): Promise<void> {
+  const { temporal, reading, config } = deps;
+  const until = Date.now() + signalWithinMs;
   try {
-    await temporal.withDeadline(Date.now() + signalWithinMs, () =>
+    await temporal.withDeadline(until, () =>
       temporal.workflow.getHandle(found.workflow_id).signal(resolveCaseSignal, decided),
     );
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw error;
-    // Its keeper has ended: because somebody was faster, or because an operator terminated it.
     const now = await reading<CaseRow>('cases').where({ id: found.id }).first();
     if (now !== undefined && now.resolved_at !== null) throw new Problem('case-resolved');
-    throw unavailable('The workflow that keeps this case has ended. See the Temporal UI.');
+    const { id: keptCase, booking_id: bookingId } = found;
+    await temporal.withDeadline(until, () =>
+      temporal.workflow.signalWithStart(workflowTypes.attendCase, {
+        workflowId: caseWorkflowId(keptCase),
+        taskQueue: config.taskQueue,
+        args: [{ caseId: keptCase, bookingId }],
+        signal: resolveCaseSignal,
+        signalArgs: [decided],
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        typedSearchAttributes: [
+          { key: searchAttributes.needsAttention, value: true },
+          ...(bookingId === null ? [] : [{ key: searchAttributes.bookingId, value: bookingId }]),
+        ],
+      }),
+    );
   }
 }
 
