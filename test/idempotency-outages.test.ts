@@ -1,0 +1,165 @@
+/** The same start again after an outage: no worker, Temporal killed and restarted, PostgreSQL away. Nothing is lost or doubled. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Processes } from '../dev/processes';
+import { findTemporalCli } from '../dev/temporal-cli';
+import { startTemporalServer, temporalAnswers } from '../dev/temporal-server';
+import { openDatabase } from '../src/database';
+import { bookingWorkflowId } from '../src/workflows/messages';
+import { expectOneEnd, outcomeOf, pay, publish, Shopper, tracesOf } from './book-setup';
+import { eventually, startWorld, type World } from './world';
+
+describe('Temporal killed and restarted', () => {
+  let folder: string;
+  let processes: Processes;
+  let address: string;
+  let world: World;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'payfirst-idempotency-'));
+    processes = new Processes(folder);
+    const cli = await findTemporalCli(() => undefined);
+    ({ address } = await startTemporalServer(processes, cli, { ui: false, folder }));
+    world = await startWorld({ windowSeconds: 5, worker: false, temporalAddress: address });
+  }, 120_000);
+  afterAll(async () => {
+    await world.stop();
+    await processes.stopAll();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('a start that nobody worked on survives, runs and expires; the same request then answers it', async () => {
+    const ada = new Shopper(world);
+    const slot = await publish(world, { capacity: 5 });
+    const id = ada.bookingId('key');
+    const start = () => ada.book(slot, 'key');
+
+    // No worker: the start is durable, its update is not.
+    expect(await start()).toMatchObject({ status: 202, body: { id, status: 'awaiting_payment' } });
+    expect(await ada.read(id)).toMatchObject({ status: 200, body: { id, status: 'awaiting_payment' } });
+    expect((await new Shopper(world).read(id)).status).toBe(404);
+
+    await processes.kill('temporal');
+    const grace = new Shopper(world);
+    const away = await grace.book(slot, 'key');
+    expect(away).toMatchObject({ status: 503, body: { type: expect.stringMatching('unavailable') } });
+
+    await processes.startAgain('temporal');
+    await eventually('Temporal', () => temporalAnswers(address, 'default'), 30_000);
+    await world.startWorker();
+    await ada.until(id, 'expired', 40_000);
+    expect(await outcomeOf(world, id)).toBe('expired');
+
+    // To Temporal an honest repeat and another body look alike now: the record tells them apart.
+    expect(await start()).toMatchObject({ status: 200, body: { id, status: 'expired' } });
+    const other = await ada.book([{ offeringId: slot, seats: 2 }], 'key');
+    expect(other).toMatchObject({
+      status: 422,
+      body: { type: expect.stringMatching('idempotency-key-reused') },
+    });
+    expect(await tracesOf(world, id)).toMatchObject({ status: 'expired', charges: 0, intents: [{}] });
+
+    // And the one that was refused for the outage is accepted when it is sent again.
+    expect(await grace.book(slot, 'key')).toMatchObject({
+      status: 201,
+      body: { id: grace.bookingId('key') },
+    });
+  }, 120_000);
+
+  test('a webhook that comes meanwhile is told to come again, and its payment is a booking', async () => {
+    const ada = new Shopper(world);
+    const booking = await ada.start(await publish(world));
+    await processes.kill('temporal');
+    expect(await pay(world, booking)).toBe(200);
+    const refused = await eventually('a webhook refused', async () => {
+      const { events } = await world.sandbox.ledger();
+      const paid = events.find(
+        (one) => one.paymentIntent === booking.payment.gatewayRef && one.type === 'payment_intent.succeeded',
+      );
+      return paid?.deliveries.find((one) => one.status !== null)?.status;
+    });
+    expect(refused).toBe(503);
+    expect((await ada.cancel(booking.id)).status).toBe(503);
+    await processes.startAgain('temporal');
+    await ada.until(booking.id, 'confirmed', 40_000);
+    expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
+  }, 120_000);
+});
+
+describe('PostgreSQL away', () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await startWorld();
+  });
+  afterAll(() => world.stop());
+
+  /** Takes the database away from everybody, open connections included, while something happens. */
+  async function withoutDatabase<T>(happens: () => Promise<T>): Promise<T> {
+    const url = new URL(world.config.database.url);
+    const name = url.pathname.slice(1);
+    url.pathname = '/postgres';
+    const admin = openDatabase(url.toString(), { poolMax: 1, name: 'test-outage' });
+    try {
+      // Somebody may connect between the two statements; then again.
+      await eventually('the database is away', async () => {
+        await admin.raw('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ?', [name]);
+        return admin.raw('ALTER DATABASE ?? RENAME TO ??', [name, `${name}_away`]).then(
+          () => true,
+          () => false,
+        );
+      });
+      try {
+        return await happens();
+      } finally {
+        await admin.raw('ALTER DATABASE ?? RENAME TO ??', [`${name}_away`, name]);
+      }
+    } finally {
+      await admin.destroy();
+    }
+  }
+
+  test('a start is 202, its owner can follow it, and it goes on when PostgreSQL is back', async () => {
+    const ada = new Shopper(world);
+    const slot = await publish(world, { capacity: 5 });
+    const id = ada.bookingId('key');
+    await withoutDatabase(async () => {
+      const [first, second] = await Promise.all([ada.book(slot, 'key'), ada.book(slot, 'key')]);
+      for (const answer of [first, second]) {
+        expect(answer).toMatchObject({ status: 202, body: { id, status: 'awaiting_payment' } });
+      }
+      expect(await ada.read(id)).toMatchObject({ status: 200, body: { id, status: 'awaiting_payment' } });
+      expect((await new Shopper(world).read(id)).status).toBe(503);
+      expect((await world.call('GET', `/v1/offerings/${slot}`)).status).toBe(503);
+    });
+    const booking = await ada.until(id, (now) => now.payment?.clientSecret !== undefined, 30_000);
+    expect(await ada.book(slot, 'key')).toMatchObject({ status: 200, body: { id, payment: { try: 1 } } });
+    expect((await ada.book([{ offeringId: slot, seats: 2 }], 'key')).status).toBe(422);
+    await pay(world, booking);
+    await ada.until(id, 'confirmed');
+    await expectOneEnd(world, id);
+    expect((await tracesOf(world, id)).intents).toHaveLength(1);
+  }, 120_000);
+
+  test('a payment is heard and settles when PostgreSQL is back', async () => {
+    const ada = new Shopper(world);
+    const booking = await ada.start(await publish(world));
+    await withoutDatabase(async () => {
+      await pay(world, booking);
+      // The webhook needs no database: it is heard at once, and the settling waits.
+      await eventually('the webhook is heard', async () => {
+        const { events } = await world.sandbox.ledger();
+        return events.some(
+          (one) =>
+            one.paymentIntent === booking.payment.gatewayRef &&
+            one.type === 'payment_intent.succeeded' &&
+            one.deliveries.some(({ status }) => status === 200),
+        );
+      });
+      const { status } = await world.temporal.workflow.getHandle(bookingWorkflowId(booking.id)).describe();
+      expect(status.name).toBe('RUNNING');
+    });
+    await ada.until(booking.id, 'confirmed', 30_000);
+    expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
+  }, 120_000);
+});
