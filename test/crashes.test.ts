@@ -79,7 +79,8 @@ async function play(stage: Stage, point: CrashPoint): Promise<Story> {
   const death = await worker.death;
   const outcome = await withWorker(world, taskQueue, async () => {
     if (stage === 'open') await pay(world, await payable(world, attempt.bookingId, 60_000));
-    return outcomeOf(attempt);
+    // A regular activity's death is noticed after its 30 s.
+    return outcomeOf(attempt, 100_000);
   });
   return { attempt, death, outcome };
 }

@@ -117,7 +117,7 @@ export async function reaches(
   world: World,
   bookingId: string,
   status: AttemptRow['status'],
-  ms = 15_000,
+  ms = 30_000,
 ): Promise<AttemptRow> {
   return eventually(
     `${bookingId} ${status}`,
@@ -130,8 +130,16 @@ export async function reaches(
 }
 
 /** Waits for the workflow's own end. */
-export async function outcomeOf(attempt: Attempt): Promise<Outcome> {
-  return (await attempt.handle.result()) as Outcome;
+export async function outcomeOf(attempt: Attempt, ms = 45_000): Promise<Outcome> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${attempt.bookingId} did not end within ${ms} ms`)), ms);
+  });
+  try {
+    return (await Promise.race([attempt.handle.result(), tooLate])) as Outcome;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 export async function refundsOf(world: World, bookingId: string): Promise<RefundRow[]> {
