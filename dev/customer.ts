@@ -137,18 +137,18 @@ export class Customer {
     });
   }
 
-  /** Pays as the gateway's page would. @returns false when the card was declined */
-  async pay(booking: Booking, card: Card = 'visa'): Promise<boolean> {
+  /** Pays as the gateway's page would. */
+  async pay(booking: Booking, card: Card = 'visa'): Promise<'paid' | 'declined' | 'needs the customer'> {
     const { gatewayRef } = booking.payment;
     if (gatewayRef === undefined) throw new Error(`${booking.id} has no payment object`);
     try {
-      await this.stripe.paymentIntents.confirm(gatewayRef, {
+      const intent = await this.stripe.paymentIntents.confirm(gatewayRef, {
         payment_method: cards[card],
         return_url: `${this.place.api}/docs`,
       });
-      return true;
+      return intent.status === 'requires_action' ? 'needs the customer' : 'paid';
     } catch (error) {
-      if (error instanceof Stripe.errors.StripeCardError) return false;
+      if (error instanceof Stripe.errors.StripeCardError) return 'declined';
       throw error;
     }
   }

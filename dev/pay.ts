@@ -5,6 +5,12 @@
 import { callApi, cards, Customer, type Booking, type Card } from './customer';
 import { readStackState } from './state-file';
 
+const told = {
+  paid: 'Paid at the gateway.',
+  declined: 'The gateway declined the card.',
+  'needs the customer': 'The bank asks the customer to authenticate: nothing is paid yet.',
+} as const;
+
 function isCard(text: string): text is Card {
   return Object.hasOwn(cards, text);
 }
@@ -35,7 +41,7 @@ async function main(): Promise<void> {
     return;
   }
   const paid = await new Customer(place, 'You').pay(booking, card);
-  process.stdout.write(paid ? 'Paid at the gateway.\n' : 'The gateway declined the card.\n');
+  process.stdout.write(`${told[paid]}\n`);
   // The webhook, the workflow and the settlement take well under a second.
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   const now = await read();

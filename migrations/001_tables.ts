@@ -48,6 +48,7 @@ CREATE TABLE attempts (
   status text NOT NULL CHECK (status IN ('awaiting_payment', 'processing', 'confirmed', 'refunding', 'refunded', 'needs_attention', 'expired', 'canceled', 'failed')),
   version integer NOT NULL DEFAULT 1,
   failure jsonb,
+  cancel_reason text,
   tries integer NOT NULL DEFAULT 1 CHECK (tries BETWEEN 1 AND tries_max),
   tries_max integer NOT NULL,
   window_seconds integer NOT NULL,
@@ -58,6 +59,7 @@ CREATE TABLE attempts (
 COMMENT ON TABLE attempts IS 'One customer''s try to book; written only by the activities of its workflow, and it outlives the workflow''s history.';
 COMMENT ON COLUMN attempts.request_hash IS 'Hash of the validated body in canonical form: tells an honest repeat of an Idempotency-Key from another body, also after Temporal forgot the workflow.';
 COMMENT ON COLUMN attempts.quote IS 'Items and prices, frozen when the attempt opened. Later edits of an offering do not touch it.';
+COMMENT ON COLUMN attempts.cancel_reason IS 'Why the customer canceled, in their words.';
 COMMENT ON COLUMN attempts.version IS 'Rises with every change (trigger); clients wait for the next one.';
 COMMENT ON COLUMN attempts.tries IS 'One plus the accepted retries. A gateway''s object may serve several.';
 COMMENT ON COLUMN attempts.expires_at IS 'End of the payment window; null until the payment object exists.';

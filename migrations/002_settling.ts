@@ -52,7 +52,7 @@ BEGIN
     RETURN false;
   END;
 END $$;
-COMMENT ON FUNCTION take_seats(text, jsonb) IS 'Takes every seat of a quote or none, and says which.';
+COMMENT ON FUNCTION take_seats(text, jsonb) IS 'Takes every seat of a quote or none, and says whether it did.';
 
 CREATE FUNCTION hear_events(in_heard jsonb) RETURNS void LANGUAGE sql AS $$
   INSERT INTO gateway_events (gateway, event_id, type, gateway_ref, booking_id, heard_at)

@@ -201,7 +201,7 @@ BEGIN
     RETURN false;
   END;
 END $function$;
-COMMENT ON FUNCTION take_seats(text,jsonb) IS 'Takes every seat of a quote or none, and says which.';
+COMMENT ON FUNCTION take_seats(text,jsonb) IS 'Takes every seat of a quote or none, and says whether it did.';
 
 CREATE TABLE attempts (
   booking_id text NOT NULL,
@@ -216,6 +216,7 @@ CREATE TABLE attempts (
   status text NOT NULL,
   version integer NOT NULL DEFAULT 1,
   failure jsonb,
+  cancel_reason text,
   tries integer NOT NULL DEFAULT 1,
   tries_max integer NOT NULL,
   window_seconds integer NOT NULL,
@@ -232,6 +233,7 @@ COMMENT ON TABLE attempts IS 'One customer''s try to book; written only by the a
 COMMENT ON COLUMN attempts.request_hash IS 'Hash of the validated body in canonical form: tells an honest repeat of an Idempotency-Key from another body, also after Temporal forgot the workflow.';
 COMMENT ON COLUMN attempts.quote IS 'Items and prices, frozen when the attempt opened. Later edits of an offering do not touch it.';
 COMMENT ON COLUMN attempts.version IS 'Rises with every change (trigger); clients wait for the next one.';
+COMMENT ON COLUMN attempts.cancel_reason IS 'Why the customer canceled, in their words.';
 COMMENT ON COLUMN attempts.tries IS 'One plus the accepted retries. A gateway''s object may serve several.';
 COMMENT ON COLUMN attempts.expires_at IS 'End of the payment window; null until the payment object exists.';
 CREATE INDEX attempts_by_customer ON attempts USING btree (customer_id, started_at DESC, booking_id);

@@ -44,6 +44,24 @@ export function isOpen(status: AttemptStatus): boolean {
   return status === 'awaiting_payment' || status === 'processing';
 }
 
+/**
+ * What canceling means once something is decided: granted where it is so already, or on its way; refused where the booking
+ * stands or a person must decide; else the attempt is over.
+ */
+export function cancelVerdict(status: AttemptStatus): 'granted' | 'not-cancelable' | 'attempt-over' {
+  switch (status) {
+    case 'canceled':
+    case 'refunding':
+    case 'refunded':
+      return 'granted';
+    case 'confirmed':
+    case 'needs_attention':
+      return 'not-cancelable';
+    default:
+      return 'attempt-over';
+  }
+}
+
 /** How an attempt ended: the result of its workflow. */
 export type Outcome = 'confirmed' | 'refunded' | 'expired' | 'canceled' | 'failed';
 

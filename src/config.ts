@@ -17,48 +17,40 @@ const whole = (min: number, max: number, value: number) =>
   z.coerce.number().int().min(min).max(max).default(value);
 const secret = z.string().min(16, 'at least 16 characters');
 
-const environment = z
-  .object({
-    PORT: whole(0, 65535, 3000),
-    HOST: z.string().default('0.0.0.0'),
-    PUBLIC_URL: z.url().default('http://localhost:3000'),
-    WEB_ORIGINS: list,
-    RETURN_URL: z.url().optional(),
-    DATABASE_URL: z.url(),
-    DATABASE_READONLY_URL: z.url().optional(),
-    // Two cores serve 8 to 16 connections best; more only make a hot slot's payers wait for each other.
-    DATABASE_POOL_MAX: whole(2, 200, 12),
-    TEMPORAL_TASK_QUEUE: z.string().min(1).default('payfirst'),
-    PAYMENT_WINDOW_SECONDS: whole(5, 86_400, 900),
-    PAYMENT_TRIES_MAX: whole(1, 100, 5),
-    AUTH_JWT_SECRET: z.string().min(32, 'at least 32 characters').optional(),
-    AUTH_JWKS_URL: z.url().optional(),
-    AUTH_ISSUER: z.string().optional(),
-    AUTH_AUDIENCE: z.string().optional(),
-    STRIPE_SECRET_KEY: z.string().optional(),
-    STRIPE_PUBLISHABLE_KEY: z.string().optional(),
-    STRIPE_WEBHOOK_SECRET: list,
-    STRIPE_API_BASE: z.url().optional(),
-    APP_SECRET: secret,
-    SMTP_URL: z.url().optional(),
-    MAIL_FROM: z.string().default('Payfirst <no-reply@localhost>'),
-    PAYLOAD_KEYS: list.pipe(
-      z.array(z.string().regex(/^[A-Za-z0-9_-]{1,32}:[A-Za-z0-9+/]{43}=$/, '<keyId>:<base64 of 32 bytes>')),
-    ),
-    METRICS_PORT: whole(0, 65535, 9464),
-    RATE_STARTS_PER_MINUTE: whole(1, 1_000_000, 20),
-    RATE_RETRIES_PER_MINUTE: whole(1, 1_000_000, 30),
-    RATE_ANONYMOUS_PER_MINUTE: whole(1, 1_000_000, 300),
-    TRUST_PROXY: whole(0, 32, 0),
-    LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
-  })
-  .refine((env) => env.AUTH_JWT_SECRET !== undefined || env.AUTH_JWKS_URL !== undefined, {
-    message: 'AUTH_JWT_SECRET or AUTH_JWKS_URL is needed',
-  })
-  .refine((env) => env.STRIPE_SECRET_KEY === undefined || env.STRIPE_WEBHOOK_SECRET.length > 0, {
-    message:
-      'STRIPE_WEBHOOK_SECRET is needed beside STRIPE_SECRET_KEY: without it no webhook can be believed',
-  });
+const environment = z.object({
+  PORT: whole(0, 65535, 3000),
+  HOST: z.string().default('0.0.0.0'),
+  PUBLIC_URL: z.url().default('http://localhost:3000'),
+  WEB_ORIGINS: list,
+  RETURN_URL: z.url().optional(),
+  DATABASE_URL: z.url(),
+  DATABASE_READONLY_URL: z.url().optional(),
+  // Two cores serve 8 to 16 connections best; more only make a hot slot's payers wait for each other.
+  DATABASE_POOL_MAX: whole(2, 200, 12),
+  TEMPORAL_TASK_QUEUE: z.string().min(1).default('payfirst'),
+  PAYMENT_WINDOW_SECONDS: whole(5, 86_400, 900),
+  PAYMENT_TRIES_MAX: whole(1, 100, 5),
+  AUTH_JWT_SECRET: z.string().min(32, 'at least 32 characters').optional(),
+  AUTH_JWKS_URL: z.url().optional(),
+  AUTH_ISSUER: z.string().optional(),
+  AUTH_AUDIENCE: z.string().optional(),
+  STRIPE_SECRET_KEY: z.string().optional(),
+  STRIPE_PUBLISHABLE_KEY: z.string().optional(),
+  STRIPE_WEBHOOK_SECRET: list,
+  STRIPE_API_BASE: z.url().optional(),
+  APP_SECRET: secret,
+  SMTP_URL: z.url().optional(),
+  MAIL_FROM: z.string().default('Payfirst <no-reply@localhost>'),
+  PAYLOAD_KEYS: list.pipe(
+    z.array(z.string().regex(/^[A-Za-z0-9_-]{1,32}:[A-Za-z0-9+/]{43}=$/, '<keyId>:<base64 of 32 bytes>')),
+  ),
+  METRICS_PORT: whole(0, 65535, 9464),
+  RATE_STARTS_PER_MINUTE: whole(1, 1_000_000, 20),
+  RATE_RETRIES_PER_MINUTE: whole(1, 1_000_000, 30),
+  RATE_ANONYMOUS_PER_MINUTE: whole(1, 1_000_000, 300),
+  TRUST_PROXY: whole(0, 32, 0),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+});
 
 /** Settings of the Stripe adapter. */
 export interface StripeSettings {
@@ -76,15 +68,32 @@ export type Config = ReturnType<typeof parse>;
 /** Thrown by `readConfig`; the message lists every wrong setting on a line of its own, never a value. */
 class ConfigError extends Error {}
 
+/** What no single setting can tell. Looked at beside the rest, so that everything wrong is listed at once. */
+function missingTogether(given: NodeJS.ProcessEnv): string[] {
+  const faults: string[] = [];
+  if (!given['AUTH_JWT_SECRET'] && !given['AUTH_JWKS_URL'])
+    faults.push('AUTH_JWT_SECRET or AUTH_JWKS_URL: one is needed');
+  if (given['STRIPE_SECRET_KEY'] && !given['STRIPE_WEBHOOK_SECRET']) {
+    faults.push('STRIPE_WEBHOOK_SECRET: needed beside STRIPE_SECRET_KEY, or no webhook can be believed');
+  }
+  return faults;
+}
+
+function faultOf(issue: z.core.$ZodIssue, given: NodeJS.ProcessEnv): string {
+  const name = issue.path.join('.');
+  return `${name}: ${given[name] === undefined ? 'missing' : issue.message}`;
+}
+
 function parse(env: NodeJS.ProcessEnv) {
   // An empty line in a .env file means "not set", as docker compose hands it over.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const result = environment.safeParse(given);
-  if (!result.success) {
-    const lines = result.error.issues.map(
-      (issue) => `  ${issue.path.join('.')}${issue.path.length ? ': ' : ''}${issue.message}`,
+  const faults = missingTogether(given);
+  if (!result.success) faults.push(...result.error.issues.map((issue) => faultOf(issue, given)));
+  if (!result.success || faults.length > 0) {
+    throw new ConfigError(
+      `These settings are wrong (see .env.example):\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
     );
-    throw new ConfigError(`These settings are wrong (see .env.example):\n${lines.join('\n')}`);
   }
   const read = result.data;
   const stripe: StripeSettings | undefined =

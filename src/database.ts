@@ -74,6 +74,7 @@ export interface AttemptRow {
   status: AttemptStatus;
   version: number;
   failure: { type: string; code?: string; detail?: string } | null;
+  cancel_reason: string | null;
   tries: number;
   tries_max: number;
   window_seconds: number;

@@ -64,7 +64,7 @@ export function makeMetrics() {
     ),
     webhookToConfirmed: new Histogram({
       name: 'payfirst_webhook_to_confirmed_seconds',
-      help: 'From the first webhook of a settlement to the confirmed booking.',
+      help: 'From the first ring of a settlement (webhook, return, watch) to the confirmed booking.',
       // From the floor of one workflow task (about 15 ms) to a gateway's outage.
       buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120],
       registers: [registry],

@@ -129,7 +129,7 @@ async function main(): Promise<void> {
     log.warn({ event: 'payloads.clear', detail: 'PAYLOAD_KEYS is not set: Temporal sees clear text' });
   }
   const gateways = configuredGateways(config);
-  log.info({ event: 'gateways.offered', gateways: [...gateways.keys()] });
+  log[gateways.size === 0 ? 'warn' : 'info']({ event: 'gateways.offered', gateways: [...gateways.keys()] });
   if (config.mail.smtpUrl === undefined) {
     log.warn({ event: 'mail.off', detail: 'SMTP_URL is not set: messages stay queued' });
   }

@@ -63,7 +63,7 @@ test('every variable is explained in .env.example', () => {
 });
 
 test('every setting of the application is handed to it', () => {
-  const settings = [...text('src/config.ts').matchAll(/^ {4}([A-Z][A-Z0-9_]*):/gm)].map(
+  const settings = [...text('src/config.ts').matchAll(/^ {2}([A-Z][A-Z0-9_]*):/gm)].map(
     (match) => match[1] as string,
   );
   expect(settings).toContain('DATABASE_URL');

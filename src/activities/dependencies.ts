@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import type { Knex } from 'knex';
-import { isOpen, makeId, type AttemptStatus, type IdKind } from '../booking';
+import { makeId, type AttemptStatus, type IdKind } from '../booking';
 import type { AttemptRow } from '../database';
 import type { FailureType } from '../failures';
 import type { Gateway, Unknown } from '../gateways/gateway';
@@ -113,9 +113,4 @@ export function readBackLater(gateway: Gateway, answer: Unknown): ApplicationFai
     `${gateway.name} gave no usable answer: ${answer.reason}`,
     answer.retryAfterMs,
   );
-}
-
-/** Whether nothing has been decided about the attempt yet. */
-export function undecided(attempt: Pick<AttemptRow, 'status'>): boolean {
-  return isOpen(attempt.status);
 }

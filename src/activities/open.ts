@@ -1,9 +1,9 @@
 /** Opening: freezing the quote, and making a payment object the customer can pay. Nobody else can notice any of it. */
 import type { Knex } from 'knex';
-import type { QuotedItem } from '../booking';
+import { isOpen, type QuotedItem } from '../booking';
 import type { AttemptRow, OfferingRow, TryRow } from '../database';
 import type { FailureType } from '../failures';
-import type { OpenedTry } from '../gateways/gateway';
+import type { Gateway, OpenedTry } from '../gateways/gateway';
 import type { BookInput } from '../workflows/messages';
 import {
   gatewayNamed,
@@ -11,7 +11,6 @@ import {
   readBackLater,
   readStanding,
   retryLater,
-  undecided,
   type Dependencies,
   type Refusal,
   type Standing,
@@ -148,7 +147,7 @@ export function openActivities(deps: Dependencies) {
       .first<
         (TryRow & { total_minor: number; currency: string; attempt_status: AttemptRow['status'] }) | undefined
       >();
-    if (found === undefined || !undecided({ status: found.attempt_status })) return;
+    if (found === undefined || !isOpen(found.attempt_status)) return;
     const gateway = gatewayNamed(gateways, found.gateway);
     const opened = await gateway.open({
       bookingId,
@@ -180,19 +179,16 @@ export function openActivities(deps: Dependencies) {
   async function recordOpened(trx: Knex.Transaction, row: TryRow, opened: OpenedTry): Promise<void> {
     const attempt = await lockAttempt(trx, row.booking_id);
     if (attempt === undefined) throw new Error(`Bug: a try without an attempt, ${row.booking_id}`);
-    const { lookSchedule } = gatewayNamed(gateways, row.gateway).capabilities;
     const changed = await trx('payment_tries')
       .where({ booking_id: row.booking_id, try: row.try, status: 'opening' })
       .update({
         status: 'open',
         gateway_ref: opened.ref,
         how_to_pay: JSON.stringify(opened.howToPay),
-        next_look_at: trx.raw(`now() + make_interval(secs => ?)`, [lookSchedule[0] ?? 60]),
-        watch_until: trx.raw(`now() + make_interval(secs => ?)`, [attempt.window_seconds]),
         opened_at: trx.fn.now(),
       });
-    if (changed === 0 || !undecided(attempt)) return;
-    await startWindow(trx, row.booking_id);
+    if (changed === 0 || !isOpen(attempt.status)) return;
+    await startWindow(trx, row.booking_id, gatewayNamed(gateways, row.gateway));
     metrics.tries.inc({ gateway: row.gateway, result: 'opened' });
     log.info({ event: 'attempt.opened', bookingId: row.booking_id, try: row.try });
   }
@@ -271,7 +267,8 @@ export function openActivities(deps: Dependencies) {
     if (attempt.failure === null) return newest.status === 'opening' ? 'go on' : 'as it is';
     if (method !== undefined && method !== attempt.method) return 'not-retryable';
     if (attempt.tries >= attempt.tries_max) return 'retry-limit';
-    if (!(await seatsAreFree(trx, attempt))) return 'slot-unavailable';
+    const gone = await bookableStill(trx, attempt);
+    if (gone !== undefined) return gone;
     const payable = newest.status === 'open';
     await trx('attempts')
       .where({ booking_id: bookingId })
@@ -279,7 +276,7 @@ export function openActivities(deps: Dependencies) {
     metrics.retries.inc();
     log.info({ event: 'attempt.retried', bookingId, try: attempt.tries + 1 });
     if (payable) {
-      await startWindow(trx, bookingId);
+      await startWindow(trx, bookingId, gatewayNamed(gateways, newest.gateway));
       return 'as it is';
     }
     await trx('payment_tries').insert({
@@ -311,27 +308,32 @@ function refuseItem(
   return { type: 'slot-unavailable', detail: `“${offering.title}” has ${left}.` };
 }
 
-/** The window counts from now: after opening, and anew after each accepted retry. */
-async function startWindow(trx: Knex.Transaction, bookingId: string): Promise<void> {
+/** The window counts from now, and so do the payment watch's looks: after opening, and anew after each accepted retry. */
+async function startWindow(trx: Knex.Transaction, bookingId: string, gateway: Gateway): Promise<void> {
   await trx('attempts')
     .where({ booking_id: bookingId })
     .update({ expires_at: trx.raw('now() + make_interval(secs => window_seconds)') });
   await trx('payment_tries')
     .where({ booking_id: bookingId, status: 'open' })
     .update({
+      looks: 0,
+      next_look_at: trx.raw('now() + make_interval(secs => ?)', [gateway.capabilities.lookSchedule[0] ?? 60]),
       watch_until: trx.raw(
         '(SELECT expires_at FROM attempts WHERE attempts.booking_id = payment_tries.booking_id)',
       ),
-      next_look_at: trx.raw("coalesce(next_look_at, now() + interval '15 seconds')"),
     });
 }
 
-async function seatsAreFree(trx: Knex.Transaction, attempt: AttemptRow): Promise<boolean> {
-  const result = await trx.raw<{ rows: { enough: boolean }[] }>(
-    `SELECT coalesce(bool_and((SELECT count(*) FROM seats WHERE seats.offering_id = item ->> 'offeringId'
-       AND booking_id IS NULL) >= (item ->> 'seats')::integer), true) AS enough
-     FROM jsonb_array_elements(?::jsonb -> 'items') AS item`,
+/** What a new try would be refused for when it settled, if anything: better now than after the money came. */
+async function bookableStill(trx: Knex.Transaction, attempt: AttemptRow): Promise<FailureType | undefined> {
+  const result = await trx.raw<{ rows: { open: boolean; enough: boolean }[] }>(
+    `SELECT bool_and(o.status = 'open' AND o.starts_at > now()) AS open,
+       bool_and((SELECT count(*) FROM seats WHERE offering_id = o.id AND booking_id IS NULL)
+         >= (item ->> 'seats')::integer) AS enough
+     FROM jsonb_array_elements(?::jsonb -> 'items') AS item JOIN offerings AS o ON o.id = item ->> 'offeringId'`,
     [JSON.stringify(attempt.quote)],
   );
-  return result.rows[0]?.enough === true;
+  const row = result.rows[0];
+  if (row?.open !== true) return 'offering-closed';
+  return row.enough ? undefined : 'slot-unavailable';
 }

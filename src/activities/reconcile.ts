@@ -1,7 +1,7 @@
 /** Money, or bad news of a refund, that comes when the attempt is over or cannot be found. Cheap when nothing is owed. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Knex } from 'knex';
-import { isId } from '../booking';
+import { isId, isOpen } from '../booking';
 import type { AttemptRow, CaseRow, PaymentRow } from '../database';
 import type { PaymentState } from '../gateways/gateway';
 import {
@@ -11,7 +11,7 @@ import {
   type ReconcileInput,
   type Ring,
 } from '../workflows/messages';
-import { deriveId, gatewayNamed, readBackLater, undecided, type Dependencies } from './dependencies';
+import { deriveId, gatewayNamed, readBackLater, type Dependencies } from './dependencies';
 import { asSent, readOwed, recordRefund } from './refunds';
 import { recordHeard, recordPayment } from './settle';
 
@@ -36,7 +36,7 @@ export function reconcileActivities(deps: Dependencies) {
     const bookingId = attempt?.booking_id ?? null;
     await recordHeard(db, bookingId, heard);
     // With an id in the event, its workflow was rung and found over a moment ago; an open row makes that doubtful.
-    const mayRun = attempt !== undefined && (input.bookingId === null || undecided(attempt));
+    const mayRun = attempt !== undefined && (input.bookingId === null || isOpen(attempt.status));
     if (mayRun && (await ringAttempt(attempt.booking_id, heard))) {
       return { refundIds: [], caseIds: [], bookingId };
     }

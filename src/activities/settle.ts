@@ -1,7 +1,7 @@
 /** Settling: reading the truth at the gateway, then writing what it means, in one transaction. And ending without money. */
 import { createHash } from 'node:crypto';
 import type { Knex } from 'knex';
-import { makeReference, type AttemptStatus } from '../booking';
+import { isOpen, makeReference, type AttemptStatus } from '../booking';
 import type { TryRow } from '../database';
 import type { Gateway, PaymentState } from '../gateways/gateway';
 import type { Ring } from '../workflows/messages';
@@ -11,7 +11,6 @@ import {
   lockAttempt,
   readBackLater,
   readStanding,
-  undecided,
   type Dependencies,
   type Refusal,
   type Standing,
@@ -121,7 +120,7 @@ export function settleActivities(deps: Dependencies) {
     state: Exclude<PaymentState, { status: 'paid' | 'unknown' }>,
   ): Promise<void> {
     const attempt = await lockAttempt(trx, seen.booking_id);
-    if (attempt === undefined || !undecided(attempt)) return;
+    if (attempt === undefined || !isOpen(attempt.status)) return;
     const key = { booking_id: seen.booking_id, try: seen.try };
     const row = await trx<TryRow>('payment_tries').where(key).first();
     if (row?.status !== 'open') return;
@@ -163,10 +162,16 @@ export function settleActivities(deps: Dependencies) {
   /**
    * Ends the attempt without money: closes its payment objects at the gateway first, and only when all are closed writes
    * the outcome. What turns out paid is settled as usual, for the customer was faster.
+   * @param reason why the customer cancels, in their words
    * @returns where the attempt stands; `processing` when the gateway itself cannot say yet
    * @throws `gateway-unavailable` (retried without end) when a gateway did not answer: the attempt stays open till it does
    */
-  async function end(bookingId: string, outcome: EmptyOutcome, heard: Ring[]): Promise<Standing | Refusal> {
+  async function end(
+    bookingId: string,
+    outcome: EmptyOutcome,
+    heard: Ring[],
+    reason?: string,
+  ): Promise<Standing | Refusal> {
     await recordHeard(db, bookingId, heard);
     const tries = await db<TryRow>('payment_tries')
       .where({ booking_id: bookingId })
@@ -183,7 +188,7 @@ export function settleActivities(deps: Dependencies) {
     }
     if (processing)
       return outcome === 'canceled' ? { refused: 'not-cancelable' } : readStanding(db, bookingId);
-    await db.transaction((trx) => recordEnd(trx, bookingId, outcome));
+    await db.transaction((trx) => recordEnd(trx, bookingId, outcome, reason));
     return readStanding(db, bookingId);
   }
 
@@ -212,13 +217,18 @@ export function settleActivities(deps: Dependencies) {
     return opened.status === 'opened' ? opened.ref : undefined;
   }
 
-  async function recordEnd(trx: Knex.Transaction, bookingId: string, outcome: EmptyOutcome): Promise<void> {
+  async function recordEnd(
+    trx: Knex.Transaction,
+    bookingId: string,
+    outcome: EmptyOutcome,
+    reason: string | undefined,
+  ): Promise<void> {
     const attempt = await lockAttempt(trx, bookingId);
-    if (attempt === undefined || !undecided(attempt)) return;
+    if (attempt === undefined || !isOpen(attempt.status)) return;
     const row = trx('attempts').where({ booking_id: bookingId });
     // What could be closed was not processing any more: the payment failed after all, and nobody told us.
     if (attempt.status === 'processing') await row.clone().update({ status: 'awaiting_payment' });
-    await row.update({ status: outcome, ended_at: trx.fn.now() });
+    await row.update({ status: outcome, ended_at: trx.fn.now(), cancel_reason: reason ?? null });
     await trx('payment_tries')
       .where({ booking_id: bookingId })
       .whereIn('status', ['opening', 'open'])

@@ -29,7 +29,7 @@ interface DueTry {
 export function watchActivities(deps: Dependencies) {
   const { db, gateways, log, metrics } = deps;
 
-  /** Runs until its worker shuts down or the day's turn is over; heartbeats each round. */
+  /** Runs until its worker shuts down or its turn is over; heartbeats each round. */
   async function watchPayments(): Promise<void> {
     await standBy(roundMs, async () => {
       for (const gateway of gateways.values()) {

@@ -63,7 +63,7 @@ async function main(): Promise<void> {
     log.warn({ event: 'payloads.clear', detail: 'PAYLOAD_KEYS is not set: Temporal sees clear text' });
   }
   const gateways = configuredGateways(config);
-  log.info({ event: 'gateways.offered', gateways: [...gateways.keys()] });
+  log[gateways.size === 0 ? 'warn' : 'info']({ event: 'gateways.offered', gateways: [...gateways.keys()] });
   const temporal = connectTemporal(config);
   const db = openDatabase(config.database.url, { poolMax: config.database.poolMax, name: 'payfirst-api' });
   const reading = openReading(config);

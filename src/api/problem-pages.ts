@@ -35,7 +35,7 @@ export const explanations: Readonly<Record<FailureType, { when: string; act: str
     act: 'Choose another offering. Money that was paid goes back by itself.',
   },
   'not-retryable': {
-    when: 'There is nothing to retry, or the gateway is still processing the payment.',
+    when: 'The gateway is still processing the payment, or the retry names another method. (A retry while nothing has failed is no problem: it answers the booking as it is.)',
     act: 'Read the booking; wait for its status to change.',
   },
   'retry-limit': {
@@ -48,7 +48,7 @@ export const explanations: Readonly<Record<FailureType, { when: string; act: str
   },
   'case-resolved': {
     when: 'Another operator, or an earlier request, has decided this case.',
-    act: 'Read the case to see how.',
+    act: 'Read the case: `resolvedBy` and `resolution` say how.',
   },
   'attempt-over': {
     when: 'The attempt has ended: confirmed, expired, canceled, failed or refunded.',

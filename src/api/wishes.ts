@@ -1,7 +1,7 @@
 /** What the owner of an attempt may wish: another try, to be looked at now, the end. The workflow decides; the record tells. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { z } from 'zod';
-import { isOpen, type AttemptStatus } from '../booking';
+import { cancelVerdict, isOpen } from '../booking';
 import {
   bookingWorkflowId,
   cancelUpdate,
@@ -119,20 +119,11 @@ function show(asked: AskedAbout<z.ZodType>, found: Found): void {
   );
 }
 
-/** What canceling means once something is decided. Source: DESIGN, "cancel again" */
-const canceling: Partial<Record<AttemptStatus, 'granted' | 'not-cancelable'>> = {
-  canceled: 'granted',
-  refunding: 'granted',
-  refunded: 'granted',
-  confirmed: 'not-cancelable',
-  needs_attention: 'not-cancelable',
-};
-
 function answerCanceled(
   asked: AskedAbout<z.ZodType>,
   found: { record: BookingRecord; viewer: { as: 'owner' } },
 ): void {
-  const verdict = canceling[found.record.status];
+  const verdict = cancelVerdict(found.record.status);
   if (verdict === 'granted') return show(asked, found);
-  throw new Problem(verdict ?? 'attempt-over');
+  throw new Problem(verdict);
 }

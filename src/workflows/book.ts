@@ -20,7 +20,7 @@ import {
 } from '@temporalio/workflow';
 import { ApplicationFailureCategory } from '@temporalio/common';
 import type { Refusal, Standing } from '../activities/dependencies';
-import { isOpen, type AttemptStatus, type Outcome } from '../booking';
+import { cancelVerdict, isOpen, type AttemptStatus, type Outcome } from '../booking';
 import type { FailureType } from '../failures';
 import { giveBack } from './give-back';
 import { openInbox } from './inbox';
@@ -39,6 +39,8 @@ import { closeLeftovers, end, lookUp, open, patient, retryPayment, settle } from
 interface Wish {
   kind: 'retry' | 'cancel';
   method?: string;
+  /** Why the customer cancels, in their words; kept with the attempt. */
+  reason?: string;
   answer?: Standing | Refusal;
 }
 
@@ -84,7 +86,9 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   setHandler(retryUpdate, ({ method }) =>
     grant({ kind: 'retry', ...(method === undefined ? {} : { method }) }),
   );
-  setHandler(cancelUpdate, () => grant({ kind: 'cancel' }));
+  setHandler(cancelUpdate, ({ reason }) =>
+    grant({ kind: 'cancel', ...(reason === undefined ? {} : { reason }) }),
+  );
   setHandler(retryPaymentSignal, () => {
     wishes.push({ kind: 'retry' });
   });
@@ -121,7 +125,7 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
       return now;
     }
     if (wish.kind === 'cancel') {
-      const ended = await end(bookingId, 'canceled', inbox.takeRings());
+      const ended = await end(bookingId, 'canceled', inbox.takeRings(), wish.reason);
       wish.answer = ended;
       return 'refused' in ended ? lookUp(bookingId) : ended;
     }
@@ -139,6 +143,8 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   }
 
   standing = await openOrGiveUp(input);
+  // Who waits for an answer comes first, then money that is owed, then the doorbell; the window's end comes last, so that
+  // nothing that arrived in time is overlooked.
   for (;;) {
     show(standing.status);
     const wish = wishes.shift();
@@ -198,20 +204,10 @@ function refuseOtherBody(input: BookInput, requestHash: string): void {
   if (requestHash !== input.requestHash) throw refusal('idempotency-key-reused');
 }
 
-/** Wishes that come too late. Canceling what is canceled or on its way back is granted: it is so already. */
+/** The answer to a wish that comes too late. */
 function afterTheEnd(wish: Wish, now: Standing): Standing | Refusal {
-  if (wish.kind === 'retry') return { refused: 'attempt-over' };
-  switch (now.status) {
-    case 'canceled':
-    case 'refunding':
-    case 'refunded':
-      return now;
-    case 'confirmed':
-    case 'needs_attention':
-      return { refused: 'not-cancelable' };
-    default:
-      return { refused: 'attempt-over' };
-  }
+  const verdict = wish.kind === 'retry' ? 'attempt-over' : cancelVerdict(now.status);
+  return verdict === 'granted' ? now : { refused: verdict };
 }
 
 /** An expected refusal: final, and no cause for alarm. */
