@@ -2,11 +2,13 @@
  * What an attempt costs in history events, and that every terminal path replays: those played in this run and those kept
  * in `test/histories/` for each released version. `RECORD_HISTORIES=1 npm test -- histories` writes the kept ones anew.
  */
+import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils';
 import { temporal } from '@temporalio/proto';
 import { bundleWorkflowCode, DefaultLogger, Worker } from '@temporalio/worker';
+import { makeDataConverter } from '../src/payloads';
 import {
   bookingWorkflowId,
   reconcileWorkflowId,
@@ -38,8 +40,10 @@ async function keep(name: string, workflowId: string): Promise<History> {
   fresh.set(name, history);
   if (process.env['RECORD_HISTORIES'] === '1') {
     mkdirSync(kept, { recursive: true });
-    // Who ran it is this machine's business.
-    const text = historyToJSON(history).replace(/"identity":\s*"[^"]*"/g, '"identity": "recorded"');
+    // Who ran it is this machine's business; the worker's own queue bears its name, too.
+    const text = historyToJSON(history)
+      .replace(/"identity":\s*"[^"]*"/g, '"identity": "recorded"')
+      .replace(/"[0-9]+@[^"]*"/g, '"recorded"');
     writeFileSync(join(kept, `${name}.json`), `${text}\n`);
   }
   return history;
@@ -223,8 +227,18 @@ describe('the other ends, each kept for replay', () => {
       .db('refunds')
       .orderBy('created_at', 'desc')
       .first<{ gateway_refund_id: string }>();
+    const ref = String(booking.payment.gatewayRef);
+    await world.sandbox.webhookFault({
+      kind: 'drop',
+      event: 'refund.updated',
+      times: null,
+      match: { paymentIntent: ref },
+    });
     await world.sandbox.failRefund(refund.gateway_refund_id);
     const caseId = await openCaseOf(booking.id);
+    const finder = reconcileWorkflowId('stripe', ref);
+    expect(await world.temporal.workflow.getHandle(finder).result()).toBe('a case');
+    await keep('reconcile-a-case', finder);
     const workflowId = `case/${caseId}`;
     await resolve(workflowId, { caseId, action: 'retry-refund' });
     await world.temporal.workflow.getHandle(workflowId).result();
@@ -265,13 +279,43 @@ describe('an attempt whose window ends', () => {
       world = usual;
     }
   });
+
+  it('expires when what Stripe still processed at its end fails after all', async () => {
+    const usual = world;
+    world = short;
+    try {
+      const { shopper, booking } = await startOne();
+      const ref = String(booking.payment.gatewayRef);
+      await pay(short, booking, 'pm_usBankAccount_processing');
+      await shopper.until(booking.id, 'processing');
+      await eventually('a close that Stripe refuses', async () => {
+        const { requests } = await short.sandbox.ledger();
+        return requests.some(
+          (one) => one.id === ref && one.operation.endsWith('cancel') && one.status === 400,
+        );
+      });
+      await short.sandbox.settleProcessing(ref, 'failed');
+      expect(await outcomeOf(short, booking.id)).toBe('expired');
+      await keep('book-processing-expired', bookingWorkflowId(booking.id));
+    } finally {
+      world = usual;
+    }
+  });
 });
 
-/** Replays histories against a bundle; gives the names of those that do not fit it. */
-async function misfits(codePath: string, histories: Iterable<[string, History]>): Promise<string[]> {
+/**
+ * Replays histories against a bundle; gives the names of those that do not fit it.
+ * @param keys those that sealed their payloads
+ */
+async function misfits(
+  codePath: string,
+  histories: Iterable<[string, History]>,
+  keys: string[] = [],
+): Promise<string[]> {
   const list = [...histories].map(([workflowId, history]) => ({ workflowId, history }));
   const found: string[] = [];
-  const results = Worker.runReplayHistories({ workflowBundle: { codePath } }, list);
+  const dataConverter = makeDataConverter(keys);
+  const results = Worker.runReplayHistories({ workflowBundle: { codePath }, dataConverter }, list);
   for await (const { workflowId, error } of results) if (error !== undefined) found.push(workflowId);
   return found;
 }
@@ -284,14 +328,36 @@ function keptHistories(): [string, History][] {
 
 describe('replay', () => {
   it('Every path of this run replays', async () => {
-    expect(fresh.size).toBeGreaterThanOrEqual(14);
+    expect(fresh.size).toBeGreaterThanOrEqual(16);
     expect(await misfits(bundle.codePath, fresh)).toEqual([]);
   });
 
   it('Every kept history replays', async () => {
     const histories = keptHistories();
-    expect(histories.length).toBeGreaterThanOrEqual(14);
+    expect(histories.length).toBeGreaterThanOrEqual(16);
     expect(await misfits(bundle.codePath, histories)).toEqual([]);
+  });
+
+  it('Kept histories tell nothing of the machine they were recorded on', () => {
+    const names = readdirSync(kept).filter((name) =>
+      /"[0-9]+@|node_modules|"\/(home|root|tmp|Users)\//.test(readFileSync(join(kept, name), 'utf8')),
+    );
+    expect(names).toEqual([]);
+  });
+
+  it('A history that was sealed replays with its key', async () => {
+    const keys = [`k1:${randomBytes(32).toString('base64')}`];
+    const sealed = await startWorld({ env: { PAYLOAD_KEYS: keys.join() }, standing: false });
+    try {
+      const shopper = new Shopper(sealed);
+      const booking = await shopper.start(await publish(sealed));
+      await pay(sealed, booking);
+      await outcomeOf(sealed, booking.id);
+      const handle = sealed.temporal.workflow.getHandle(bookingWorkflowId(booking.id));
+      expect(await misfits(bundle.codePath, [['sealed', await handle.fetchHistory()]], keys)).toEqual([]);
+    } finally {
+      await sealed.stop();
+    }
   });
 
   it('Control: a changed story is red', async () => {
