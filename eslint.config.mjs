@@ -56,6 +56,10 @@ const bans = {
     from: `${up}workflows$`,
     why: 'Workflows are started by name: import only workflows/messages from there.',
   },
+  anyWorkflows: {
+    from: `${up}workflows(/|$)`,
+    why: 'A gateway knows payments; what asks for them it must not know.',
+  },
   telemetry: {
     from: `${up}telemetry$`,
     why: 'Workflows log through the SDK, which is silent on replay; telemetry writes to the process.',
@@ -127,8 +131,13 @@ export default tseslint.config(
       '@typescript-eslint/no-base-to-string': 'off',
     },
   },
-  { files: ['src/booking.ts', 'src/failures.ts'], rules: forbid(bans.outside) },
   { files: ['src/**/*.ts'], rules: forbid(bans.sandbox) },
+  // Of several settings of one rule the last one counts, so what is stricter comes later.
+  { files: ['src/booking.ts', 'src/failures.ts'], rules: forbid(bans.outside) },
+  {
+    files: ['src/worker.ts', 'src/migrate.ts'],
+    rules: forbid(bans.sandbox, bans.workflows, bans.workflowsIndex, bans.stripe),
+  },
   {
     files: ['src/workflows/**/*.ts'],
     rules: forbid(
@@ -165,8 +174,7 @@ export default tseslint.config(
     rules: forbid(
       bans.sandbox,
       bans.database,
-      bans.workflows,
-      bans.workflowsIndex,
+      bans.anyWorkflows,
       bans.anyActivities,
       bans.api,
       bans.config,
@@ -181,8 +189,7 @@ export default tseslint.config(
     rules: forbid(
       bans.sandbox,
       bans.database,
-      bans.workflows,
-      bans.workflowsIndex,
+      bans.anyWorkflows,
       bans.anyActivities,
       bans.api,
       bans.config,
