@@ -128,7 +128,8 @@ export function openActivities(deps: Dependencies) {
     const [currency = noCurrency, second] = currencies;
     if (second !== undefined) return 'All items of one booking must have the same currency.';
     const { minimumAmountMinor, maximumAmountMinor } = gatewayNamed(gateways, method).capabilities;
-    const minimum = minimumAmountMinor[currency] ?? 1;
+    const minimum = minimumAmountMinor[currency];
+    if (minimum === undefined) return `${method} does not take ${currency} here.`;
     if (totalMinor >= minimum && totalMinor <= maximumAmountMinor) return undefined;
     return `${method} takes ${minimum} to ${maximumAmountMinor} ${currency} (smallest unit), not ${totalMinor}.`;
   }

@@ -12,8 +12,9 @@ import {
   type Ring,
 } from '../workflows/messages';
 import { deriveId, gatewayNamed, readBackLater, type Dependencies } from './dependencies';
-import { asSent, readOwed, recordRefund } from './refunds';
-import { recordHeard, recordPayment } from './settle';
+import { recordHeard } from './heard';
+import { readRefundsAgain } from './refunds';
+import { recordPayment } from './settle';
 
 /** What is still owed after a look: refunds to send, and cases that need a workflow to keep them open. */
 export interface Owed {
@@ -54,11 +55,9 @@ export function reconcileActivities(deps: Dependencies) {
     return { refundIds: await unsentRefunds(input), caseIds, bookingId };
   }
 
+  /** The attempt that opened this payment object. Bearing an attempt's id is not enough: anybody may write metadata. */
   async function findAttempt(input: ReconcileInput): Promise<AttemptRow | undefined> {
-    if (input.bookingId !== null) {
-      return db<AttemptRow>('attempts').where({ booking_id: input.bookingId }).first();
-    }
-    return db<AttemptRow>('attempts')
+    return db('attempts')
       .join('payment_tries', 'payment_tries.booking_id', 'attempts.booking_id')
       .where({ gateway: input.gateway, gateway_ref: input.ref })
       .select('attempts.*')
@@ -137,29 +136,16 @@ export function reconcileActivities(deps: Dependencies) {
       kind: 'unmatched-payment',
       amount_minor: paid.total.amountMinor,
       currency: paid.total.currency,
-      detail: `${input.gateway} captured ${input.ref} for ${claimed}, of which we have no record.`,
+      detail: `${input.gateway} captured ${input.ref} in the name of ${claimed}, which did not open it or is not in our records.`,
     });
     log.error({ event: 'payment.unmatched', bookingId: claimed, gateway: input.gateway, caseId });
     return caseId;
   }
 
-  /** Reads the refunds of this payment back; one that failed after it said success is late bad news with its own case. */
+  /** Late bad news of refunds, each with a case that the workflow must give a keeper. */
   async function lookAtRefunds(input: ReconcileInput): Promise<string[]> {
-    const refunds = await refundsOf(input).whereIn('refunds.status', ['pending', 'succeeded', 'failed']);
-    const caseIds: string[] = [];
-    for (const { id } of refunds) {
-      const settledByHand = await db<CaseRow>('cases')
-        .where({ refund_id: id, resolution: 'mark-settled' })
-        .first();
-      if (settledByHand !== undefined) continue;
-      const refund = await readOwed(db, id);
-      const gateway = gatewayNamed(gateways, refund.gateway);
-      const state = await gateway.readRefund(asSent(refund));
-      if (state.status === 'unknown') throw readBackLater(gateway, state);
-      if (state.status === 'missing') continue;
-      const progress = await recordRefund(deps, id, state, { workflowId: null });
-      if (progress.caseId !== undefined) caseIds.push(progress.caseId);
-    }
+    const payment = { gateway: input.gateway, gateway_ref: input.ref };
+    const caseIds = await readRefundsAgain(deps, payment, () => ({ workflowId: null }));
     if (caseIds.length === 0) return [];
     // A case that the attempt's or another workflow keeps open needs no second keeper.
     const own = await db<CaseRow>('cases').whereIn('id', caseIds).whereRaw("workflow_id = 'case/' || id");

@@ -13,7 +13,7 @@ import {
   retryLater,
   type Dependencies,
 } from './dependencies';
-import { recordHeard } from './settle';
+import { recordHeard } from './heard';
 
 /** A refund with what is needed to send or read it. */
 export interface OwedRefund extends RefundRow {
@@ -56,6 +56,18 @@ export function asSent(row: OwedRefund): RefundToSend {
 /** Which workflow keeps a case open: the one named, or, with null, a workflow of the case's own. */
 export interface Keeper {
   workflowId: string | null;
+}
+
+/** Who resolves a case when the gateway itself made it void. */
+const byItself = 'payfirst';
+
+/** Whether an operator said that the money went back by other hands. That word is the last, whatever the gateway says. */
+export async function settledByHand(db: Knex, refundId: string): Promise<boolean> {
+  const found = await db<CaseRow>('cases')
+    .where({ refund_id: refundId, resolution: 'mark-settled' })
+    .whereNot({ resolved_by: byItself })
+    .first();
+  return found !== undefined;
 }
 
 /** Opens a case, once per payment at a time, and marks the attempt. Returns the open case's id. */
@@ -128,19 +140,25 @@ async function queueMessage(trx: Knex.Transaction, refund: OwedRefund, kind: Mes
 
 /**
  * Writes what the gateway says of a refund.
+ * @param asked the refund as it was when the gateway was asked
  * @param keeper which workflow keeps a case open if this opens one
  */
 export async function recordRefund(
   deps: Dependencies,
-  refundId: string,
+  asked: Pick<OwedRefund, 'id' | 'go'>,
   state: Exclude<RefundState, { status: 'unknown' | 'missing' }>,
   keeper: Keeper,
 ): Promise<RefundProgress> {
+  const refundId = asked.id;
   return deps.db.transaction(async (trx) => {
     const before = await readOwed(trx, refundId);
     if (before.booking_id !== null) await lockAttempt(trx, before.booking_id);
     await trx('refunds').where({ id: refundId }).forUpdate().first<RefundRow>();
     const refund = await readOwed(trx, refundId);
+    // Somebody sent it anew since the gateway was asked: what it said of the old go is old news.
+    if (refund.go !== asked.go) return { refundId, status: refund.status };
+    // It may have been settled since the gateway was asked.
+    if (await settledByHand(trx, refundId)) return { refundId, status: 'succeeded' };
     const reached = state.status === 'refused' ? 'failed' : state.status;
     if (refund.status === reached && reached !== 'failed') return { refundId, status: reached };
     if (state.status !== 'refused') {
@@ -184,17 +202,47 @@ async function recordFailed(
 async function closeOverdueCase(trx: Knex.Transaction, refund: OwedRefund): Promise<void> {
   await trx('cases').where({ refund_id: refund.id, kind: 'refund-overdue' }).whereNull('resolved_at').update({
     resolved_at: trx.fn.now(),
-    resolved_by: 'payfirst',
+    resolved_by: byItself,
     resolution: 'mark-settled',
     note: 'The gateway finished the refund after all.',
   });
 }
 
 /** The workflow that runs this activity: it stays open until a case of its own is resolved. */
-function thisWorkflow(): Keeper {
+export function thisWorkflow(): Keeper {
   const workflow = Context.current().info.workflowExecution;
   if (workflow === undefined) throw new Error('Bug: this activity belongs to a workflow');
   return { workflowId: workflow.workflowId };
+}
+
+/**
+ * Reads refunds that are under way or done once more; one that failed after it said success is late bad news.
+ * @returns the cases that stop one of them
+ */
+export async function readRefundsAgain(
+  deps: Dependencies,
+  of: { booking_id: string } | { gateway: string; gateway_ref: string },
+  keeper: () => Keeper,
+): Promise<string[]> {
+  const { db, gateways } = deps;
+  const refunds = await db('refunds')
+    .join('payments', 'payments.id', 'refunds.payment_id')
+    .where(of)
+    .whereIn('refunds.status', ['pending', 'succeeded', 'failed'])
+    .orderBy('refunds.id')
+    .select<{ id: string }[]>('refunds.id');
+  const caseIds: string[] = [];
+  for (const { id } of refunds) {
+    if (await settledByHand(db, id)) continue;
+    const refund = await readOwed(db, id);
+    const gateway = gatewayNamed(gateways, refund.gateway);
+    const state = await gateway.readRefund(asSent(refund));
+    if (state.status === 'unknown') throw readBackLater(gateway, state);
+    if (state.status === 'missing') continue;
+    const progress = await recordRefund(deps, refund, state, keeper());
+    if (progress.caseId !== undefined) caseIds.push(progress.caseId);
+  }
+  return caseIds;
 }
 
 export function refundActivities(deps: Dependencies) {
@@ -217,7 +265,7 @@ export function refundActivities(deps: Dependencies) {
     if (state.status === 'unknown') throw readBackLater(gateway, state);
     if (state.status === 'missing') throw new Error(`Bug: sending ${refundId} found nothing`);
     if (state.status === 'refused' && state.replayed) return tryNextKey(gateway, refund, state.reason);
-    return recordRefund(deps, refundId, state, thisWorkflow());
+    return recordRefund(deps, refund, state, thisWorkflow());
   }
 
   /** A refusal that is kept for its key: the next key may pass, but only when the refund is certainly not there. */
@@ -249,7 +297,7 @@ export function refundActivities(deps: Dependencies) {
     const state = await gateway.readRefund(asSent(refund));
     if (state.status === 'unknown') throw readBackLater(gateway, state);
     if (state.status === 'missing') return { refundId, status: 'unsent' };
-    return recordRefund(deps, refundId, state, thisWorkflow());
+    return recordRefund(deps, refund, state, thisWorkflow());
   }
 
   /** A refund has been under way for too long: a person should ask the gateway. */

@@ -5,6 +5,9 @@ import { isOpen, makeReference, type AttemptStatus } from '../booking';
 import type { TryRow } from '../database';
 import type { Gateway, PaymentState } from '../gateways/gateway';
 import type { Ring } from '../workflows/messages';
+import { ring } from '../doorbell';
+import { recordHeard } from './heard';
+import { readRefundsAgain, thisWorkflow } from './refunds';
 import {
   deriveId,
   gatewayNamed,
@@ -36,14 +39,6 @@ function referencesFor(bookingId: string): string[] {
         .digest(),
     ),
   );
-}
-
-/** Writes down which events were heard; the same event twice is one row. */
-export async function recordHeard(db: Knex, bookingId: string | null, heard: readonly Ring[]): Promise<void> {
-  const events = heard
-    .filter((ring) => ring.eventId !== undefined)
-    .map((ring) => ({ ...ring, bookingId, heardAt: ring.at }));
-  if (events.length > 0) await db.raw('SELECT hear_events(?::jsonb)', [JSON.stringify(events)]);
 }
 
 /**
@@ -97,7 +92,21 @@ export function settleActivities(deps: Dependencies) {
       .whereNotNull('gateway_ref')
       .orderBy('try');
     for (const row of tries) await settleTry(row, heard);
+    await passOnStrays(tries, heard);
+    // A refund can fail after it said success, and its ring can come while this workflow is still here.
+    if (tries.some((row) => row.status === 'paid')) {
+      await readRefundsAgain(deps, { booking_id: bookingId }, thisWorkflow);
+    }
     return readStanding(db, bookingId);
+  }
+
+  /** A ring can name a payment object that is none of ours although it bears our id: that is for `reconcile` to judge. */
+  async function passOnStrays(tries: readonly TryRow[], heard: readonly Ring[]): Promise<void> {
+    for (const rung of heard) {
+      const { gateway, ref } = rung;
+      if (gateway === undefined || !ref || tries.some((row) => row.gateway_ref === ref)) continue;
+      await ring(deps.temporal, deps.taskQueue, { bookingId: null, gateway, ref }, rung);
+    }
   }
 
   async function settleTry(row: TryRow, heard: readonly Ring[]): Promise<PaymentState['status']> {

@@ -1,5 +1,7 @@
 /** How the API speaks with the workflow of an attempt. Every call has a deadline: without a worker an update waits for ever. */
 import {
+  isGrpcServiceError,
+  ServiceError,
   WithStartWorkflowOperation,
   WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
@@ -73,12 +75,31 @@ function startOperation(deps: ApiDependencies, input: BookInput) {
   });
 }
 
+/** gRPC's FAILED_PRECONDITION and ABORTED: a signal arrived meanwhile, and the server dropped the update with its workflow task. */
+const droppedCodes: readonly number[] = [9, 10];
+
+function wasDropped(error: unknown): boolean {
+  const cause = error instanceof ServiceError ? error.cause : error;
+  return isGrpcServiceError(cause) && droppedCodes.includes(cause.code);
+}
+
+/** Asks until there is an answer: an update that the server dropped never reached the story, so asking again is safe. */
+async function askUntil<T>(temporal: Client, until: number, ask: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await temporal.withDeadline(until, ask);
+    } catch (error) {
+      if (!wasDropped(error) || Date.now() >= until) throw error;
+    }
+  }
+}
+
 /** Starts the attempt, or joins the one that the same key started, and waits until it can be paid. */
 export async function openAttempt(deps: ApiDependencies, input: BookInput): Promise<Outcome> {
   const { temporal, config } = deps;
   const { requestHash } = input;
   try {
-    const answer = await temporal.withDeadline(Date.now() + answerWithinMs, () =>
+    const answer = await askUntil(temporal, Date.now() + answerWithinMs, () =>
       temporal.workflow.executeUpdateWithStart(openUpdate, {
         args: [{ requestHash }],
         updateId: openUpdateId(config.appSecret, requestHash),
@@ -99,7 +120,7 @@ export async function askAttempt<Args extends [unknown]>(
   args: Args,
 ): Promise<Outcome> {
   try {
-    const answer = await temporal.withDeadline(Date.now() + answerWithinMs, () =>
+    const answer = await askUntil(temporal, Date.now() + answerWithinMs, () =>
       temporal.workflow.getHandle(bookingWorkflowId(bookingId)).executeUpdate(wish, { args }),
     );
     return { kind: 'answered', answer };

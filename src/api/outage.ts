@@ -38,10 +38,10 @@ export function isDatabaseAway(error: unknown): boolean {
   const code = codeOf(error);
   if (code !== undefined && networkCodes.has(code)) return true;
   if (code?.length === 5 && (awayClasses.has(code.slice(0, 2)) || code === readOnlyTransaction)) return true;
-  // Knex and pg name these by text only.
+  // Knex and pg name these by text only, Knex after the statement and a dash.
   return (
     error.name === 'KnexTimeoutError' ||
-    /^(Connection terminated|Client has encountered a connection error|timeout e|Query read timeout|The server does not support SSL)/.test(
+    /(?:^| - )(?:Connection terminated|Client has encountered a connection error|timeout e|Query read timeout|The server does not support SSL)/.test(
       error.message,
     )
   );

@@ -108,7 +108,7 @@ export interface Capabilities {
   lookSchedule: readonly number[];
   /** Most looks a second for the whole account. */
   looksPerSecond: number;
-  /** Smallest amount the gateway takes, by upper-case currency; a currency that is missing has no known minimum. */
+  /** Smallest amount the gateway takes, by upper-case currency. A currency that is missing is not taken. */
   minimumAmountMinor: Readonly<Record<string, number>>;
   /** Largest amount the gateway takes, in any currency. */
   maximumAmountMinor: number;

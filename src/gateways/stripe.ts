@@ -28,7 +28,10 @@ const callTimeoutMs = 4_000;
 /** Age up to which a signed webhook is believed, in seconds: Stripe's own default. */
 const webhookToleranceSeconds = 300;
 
-/** Smallest charges. Source: docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, read 2026-11. */
+/**
+ * Currencies taken, with their smallest charge. Left out on purpose: those whose unit at Stripe is not ISO 4217's (ISK and
+ * UGX are sent with two decimals, BHD, JOD, KWD, OMR and TND in multiples of ten: docs.stripe.com/currencies#special-cases).
+ * Source: docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, read 2026-11. */
 const minimumAmountMinor = {
   AED: 200, AUD: 50, BGN: 100, BRL: 50, CAD: 50, CHF: 50, CZK: 1500, DKK: 250, EUR: 50, GBP: 30, HKD: 400,
   HUF: 17500, INR: 50, JPY: 50, MXN: 1000, MYR: 200, NOK: 300, NZD: 50, PLN: 200, RON: 200, SEK: 300, SGD: 50,
@@ -182,7 +185,7 @@ export function stripeGateway(settings: StripeSettings): Gateway {
     return {
       eventId: event.id,
       type: event.type,
-      ref: (object.object === 'payment_intent' ? object.id : paymentIntent) ?? null,
+      ref: asRef(object.object === 'payment_intent' ? object.id : paymentIntent),
       bookingId: object.metadata?.['bookingId'] ?? null,
       rings: rings(event.type),
     };
@@ -205,6 +208,11 @@ export function stripeGateway(settings: StripeSettings): Gateway {
     readRefund,
     verifyWebhook,
   };
+}
+
+/** An id as Stripe makes them; it becomes part of a workflow id, so anything else is none. */
+function asRef(id: string | null | undefined): string | null {
+  return id && /^[\w-]{1,255}$/.test(id) ? id : null;
 }
 
 function intentState(intent: Stripe.PaymentIntent): PaymentState {

@@ -83,11 +83,12 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
     },
     { validator: ({ requestHash }: { requestHash: string }) => refuseOtherBody(input, requestHash) },
   );
-  setHandler(retryUpdate, ({ method }) =>
-    grant({ kind: 'retry', ...(method === undefined ? {} : { method }) }),
+  // An operator may call an update by hand, without input: a handler that threw a TypeError would stop the workflow.
+  setHandler(retryUpdate, (input?: { method?: string }) =>
+    grant({ kind: 'retry', ...(typeof input?.method === 'string' ? { method: input.method } : {}) }),
   );
-  setHandler(cancelUpdate, ({ reason }) =>
-    grant({ kind: 'cancel', ...(reason === undefined ? {} : { reason }) }),
+  setHandler(cancelUpdate, (input?: { reason?: string }) =>
+    grant({ kind: 'cancel', ...(typeof input?.reason === 'string' ? { reason: input.reason } : {}) }),
   );
   setHandler(retryPaymentSignal, () => {
     wishes.push({ kind: 'retry' });

@@ -1,12 +1,17 @@
 /** Keeps a case open that no attempt's workflow keeps: findings of standing workflows, and late bad news. */
-import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
+import { CancellationScope, setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import { giveBack } from './give-back';
 import { openInbox } from './inbox';
 import { searchAttributes, type AttendCaseInput } from './messages';
 import { patient } from './steps';
 
 /** Waits for an operator's `resolveCase`, carries it out, and follows a refund to its end. */
-export async function attendCase(input: AttendCaseInput): Promise<void> {
+export function attendCase(input: AttendCaseInput): Promise<void> {
+  // Canceling it would leave a case that nobody keeps.
+  return CancellationScope.nonCancellable(() => attend(input));
+}
+
+async function attend(input: AttendCaseInput): Promise<void> {
   const inbox = openInbox();
   setCurrentDetails('A person must decide. Send the signal resolveCase with {caseId, action, note, by}.');
   for (;;) {

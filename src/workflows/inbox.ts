@@ -21,9 +21,9 @@ export function openInbox(): Inbox {
   setHandler(doorbellSignal, (ring) => {
     rings.push(asRing(ring));
   });
-  setHandler(resolveCaseSignal, (resolution) => {
-    if (isResolution(resolution))
-      resolutions.push({ ...resolution, by: resolution.by || 'unnamed operator' });
+  setHandler(resolveCaseSignal, (given) => {
+    const resolution = asResolution(given);
+    if (resolution !== undefined) resolutions.push(resolution);
   });
   return {
     rang: () => rings.length > 0,
@@ -40,16 +40,47 @@ export function openInbox(): Inbox {
   };
 }
 
-/** Signals can be typed by hand in the Temporal UI: whatever comes is a ring, and a wrong shape must not stop the workflow. */
-function asRing(given: unknown): Ring {
-  const at = new Date().toISOString();
-  if (typeof given !== 'object' || given === null) return { by: 'operator', at };
-  const ring = given as Ring;
-  return { ...ring, at: Number.isNaN(Date.parse(ring.at)) ? at : ring.at };
+/** Longest text taken from a signal, in characters; ids are far shorter, and a note may be a page. */
+const longestText = 2_000;
+
+/** A text as PostgreSQL can hold it, or nothing. */
+function asText(given: unknown): string | undefined {
+  if (typeof given !== 'string' || given === '') return undefined;
+   
+  return given.slice(0, longestText).replace(/[\u0000-\u0008\u000b-\u001f]/g, ' ');
 }
 
-function isResolution(given: unknown): given is Resolution {
-  if (typeof given !== 'object' || given === null) return false;
-  const { caseId, action } = given as Partial<Resolution>;
-  return typeof caseId === 'string' && typeof action === 'string';
+/** Instants before and after which a ring's time is not believed, as ms of Unix time: 2000 and 2200. */
+const [earliest, latest] = [946_684_800_000, 7_258_118_400_000];
+
+/** Signals can be typed by hand in the Temporal UI: whatever comes is a ring, and a wrong shape must not stop the workflow. */
+function asRing(given: unknown): Ring {
+  const ring = (typeof given === 'object' && given !== null ? given : {}) as Partial<
+    Record<keyof Ring, unknown>
+  >;
+  const told = typeof ring.at === 'string' ? Date.parse(ring.at) : Number.NaN;
+  const at = new Date(told > earliest && told < latest ? told : Date.now()).toISOString();
+  const by = ring.by === 'webhook' || ring.by === 'return' || ring.by === 'watch' ? ring.by : 'operator';
+  const [gateway, eventId, type, ref] = [ring.gateway, ring.eventId, ring.type, ring.ref].map(asText);
+  return {
+    by,
+    at,
+    ...(gateway === undefined ? {} : { gateway, ref: ref ?? null }),
+    // An event is written down under its gateway: without all three it is none.
+    ...(gateway === undefined || eventId === undefined || type === undefined ? {} : { eventId, type }),
+  };
+}
+
+function asResolution(given: unknown): Resolution | undefined {
+  if (typeof given !== 'object' || given === null) return undefined;
+  const { caseId, action, note, by } = given as Partial<Record<keyof Resolution, unknown>>;
+  const [id, word, why] = [caseId, action, note].map(asText);
+  if (id === undefined || word === undefined) return undefined;
+  return {
+    caseId: id,
+    // Any other word is refused by the activity, against the kind of the case.
+    action: word as Resolution['action'],
+    by: asText(by) ?? 'unnamed operator',
+    ...(why === undefined ? {} : { note: why }),
+  };
 }

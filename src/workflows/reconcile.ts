@@ -1,6 +1,7 @@
 /** Looks after money, or a refund's bad news, that comes when its attempt is over or lost. Ends at once when nothing is owed. */
 import {
   allHandlersFinished,
+  CancellationScope,
   condition,
   setCurrentDetails,
   startChild,
@@ -13,10 +14,18 @@ import { attendCase } from './cases';
 import { caseWorkflowId, searchAttributes, type ReconcileInput } from './messages';
 import { reconcile as lookWhatIsOwed } from './steps';
 
+/** What came of the look. */
+type Reconciled = 'nothing owed' | 'given back' | 'a case';
+
 /** One payment object of a gateway, looked at by itself. Started, or rung, by webhooks and the payment watch. */
-export async function reconcile(input: ReconcileInput): Promise<'nothing owed' | 'given back' | 'a case'> {
+export function reconcile(input: ReconcileInput): Promise<Reconciled> {
+  // Money that is owed is not left half-way because somebody pressed "cancel".
+  return CancellationScope.nonCancellable(() => lookAndGiveBack(input));
+}
+
+async function lookAndGiveBack(input: ReconcileInput): Promise<Reconciled> {
   const inbox = openInbox();
-  let result: 'nothing owed' | 'given back' | 'a case' = 'nothing owed';
+  let result: Reconciled = 'nothing owed';
   do {
     const owed = await lookWhatIsOwed(input, inbox.takeRings());
     for (const caseId of owed.caseIds) {

@@ -2,9 +2,9 @@
 import { english } from './en';
 import type { Texts } from './mail';
 
-const languages: Readonly<Record<string, Texts>> = { en: english };
+const languages: ReadonlyMap<string, Texts> = new Map([['en', english]]);
 
 /** The texts for a BCP 47 locale; English where we have no better. */
 export function textsFor(locale: string | null): Texts {
-  return languages[(locale ?? 'en').split('-')[0] ?? 'en'] ?? english;
+  return languages.get((locale ?? 'en').split('-')[0] ?? 'en') ?? english;
 }
