@@ -72,6 +72,13 @@ test('the gateway may finish it after all: the case closes by itself', () =>
       resolved_by: 'payfirst',
     });
     expect(await messagesOf(world, attempt.bookingId)).toEqual(['payment-refunded']);
+    await expectBooksToBalance(world);
+    // And it may take its word back: nobody settled that by hand, so a person must hear of it.
+    await world.sandbox.failRefund(attempt.gatewayRefundId);
+    const second = await openCaseOf(world, attempt.bookingId);
+    expect(second).toMatchObject({ kind: 'refund-failed', workflow_id: `case/${second.id}` });
+    await resolve(world, second, 'mark-settled');
+    await reaches(world, attempt.bookingId, 'refunded');
   }));
 
 test('the gateway may refuse it after all: the open case becomes one of a failed refund', () =>

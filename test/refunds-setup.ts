@@ -1,6 +1,6 @@
 /** Attempts played without HTTP, straight at Temporal and the sandbox, and the books that must balance after each test. */
 import { randomBytes } from 'node:crypto';
-import type { WorkflowHandle } from '@temporalio/client';
+import { WorkflowNotFoundError, type WorkflowHandle } from '@temporalio/client';
 import { makeId, type Outcome } from '../src/booking';
 import type { AttemptRow, CaseRow, PaymentRow, RefundRow, TryRow } from '../src/database';
 import {
@@ -150,11 +150,20 @@ export async function refundsOf(world: World, bookingId: string): Promise<Refund
     .select<RefundRow[]>('refunds.*');
 }
 
-/** Waits for an open case of an attempt. */
+/** Waits for an open case of an attempt, and for the workflow that keeps it. */
 export async function openCaseOf(world: World, bookingId: string): Promise<CaseRow> {
-  return eventually(`a case of ${bookingId}`, async () =>
+  const found = await eventually(`a case of ${bookingId}`, async () =>
     world.db<CaseRow>('cases').where({ booking_id: bookingId }).whereNull('resolved_at').first(),
   );
+  await eventually(`the workflow ${found.workflow_id}`, async () => {
+    try {
+      return await world.temporal.workflow.getHandle(found.workflow_id).describe();
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return undefined;
+      throw error;
+    }
+  });
+  return found;
 }
 
 /** The operator answers a case, as the API or a hand in the Temporal UI does. */

@@ -1,7 +1,7 @@
 /** Money that bought nothing goes back: at once, later, or by a person's decision; and when the gateway takes its word back. */
 import type { RefundRow } from '../src/database';
 import type { Gateway, TryToOpen } from '../src/gateways/gateway';
-import { searchAttributes } from '../src/workflows/messages';
+import { reconcileWorkflowId, searchAttributes } from '../src/workflows/messages';
 import {
   expectBooksToBalance,
   ledgerFor,
@@ -279,6 +279,37 @@ describe('a refund that fails after it had succeeded', () => {
       const ledger = await ledgerFor(world, attempt.bookingId);
       expect(ledger.returnedMinor).toBe(action === 'retry-refund' ? priceMinor : 0);
       expect(await messagesOf(world, attempt.bookingId)).toEqual(['payment-refunded', 'refund-failed']);
+    },
+  );
+
+  test.each(['retry-refund', 'mark-settled'] as const)(
+    'stays as %s decided when the same bad news is being read meanwhile',
+    async (action) => {
+      const attempt = await payWith({ mode: 'fail-after-success', times: 1 });
+      expect(await outcomeOf(attempt)).toBe('refunded');
+      const [refund] = await refundsOf(world, attempt.bookingId);
+      await world.sandbox.failRefund(refund?.gateway_refund_id ?? '');
+      const found = await openCaseOf(world, attempt.bookingId);
+      const looking = world.temporal.workflow.getHandle(reconcileWorkflowId('stripe', attempt.ref));
+      await looking.result();
+      const gate = `bad news ${attempt.bookingId}`;
+      const match = { paymentIntent: attempt.ref };
+      await world.sandbox.gate({ name: gate, operation: 'refunds.retrieve', when: 'after', match });
+      const { events } = await world.sandbox.ledger();
+      const failed = events.find(
+        (event) => event.paymentIntent === attempt.ref && event.type === 'refund.failed',
+      );
+      await world.sandbox.resend(failed?.id ?? '', 1);
+      await world.sandbox.waitForGate(gate, 1);
+      await resolve(world, found, action);
+      await world.temporal.workflow.getHandle(found.workflow_id).result();
+      await world.sandbox.releaseGate(gate);
+      await looking.result();
+      await reaches(world, attempt.bookingId, 'refunded');
+      expect(await world.db('cases').where({ booking_id: attempt.bookingId })).toHaveLength(1);
+      expect(await refundsOf(world, attempt.bookingId)).toMatchObject([{ status: 'succeeded' }]);
+      const { returnedMinor } = await ledgerFor(world, attempt.bookingId);
+      expect(returnedMinor).toBe(action === 'retry-refund' ? priceMinor : 0);
     },
   );
 });
