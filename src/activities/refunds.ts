@@ -62,7 +62,7 @@ export interface Keeper {
 const byItself = 'payfirst';
 
 /** Whether an operator said that the money went back by other hands. That word is the last, whatever the gateway says. */
-export async function settledByHand(db: Knex, refundId: string): Promise<boolean> {
+async function settledByHand(db: Knex, refundId: string): Promise<boolean> {
   const found = await db<CaseRow>('cases')
     .where({ refund_id: refundId, resolution: 'mark-settled' })
     .whereNot({ resolved_by: byItself })
@@ -143,7 +143,7 @@ async function queueMessage(trx: Knex.Transaction, refund: OwedRefund, kind: Mes
  * @param asked the refund as it was when the gateway was asked
  * @param keeper which workflow keeps a case open if this opens one
  */
-export async function recordRefund(
+async function recordRefund(
   deps: Dependencies,
   asked: Pick<OwedRefund, 'id' | 'go'>,
   state: Exclude<RefundState, { status: 'unknown' | 'missing' }>,
