@@ -48,6 +48,9 @@ const points: [name: string, stage: Stage, point: CrashPoint][] = [
   ['after the settlement was committed', 'settle', { statement: 'settle_payment', when: 'after' }],
 ];
 
+/** Whichever test comes first waits for most of them, in ms. */
+const patience = 200_000;
+
 /** How many stories run at once: each mostly waits for Temporal to notice a death. */
 const atOnce = 10;
 
@@ -158,11 +161,15 @@ describe.each(['open', 'settle', 'give back', 'end'] as const)('killed in %s', (
         expect(await messagesOf(world, bookingId)).toEqual([]);
       }
     },
-    120_000,
+    patience,
   );
 });
 
-test('after all of it the books balance', async () => {
-  await Promise.allSettled(stories.values());
-  await expectBooksToBalance(world);
-});
+test(
+  'after all of it the books balance',
+  async () => {
+    await Promise.allSettled(stories.values());
+    await expectBooksToBalance(world);
+  },
+  patience,
+);
