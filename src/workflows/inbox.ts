@@ -46,7 +46,7 @@ const longestText = 2_000;
 /** A text as PostgreSQL can hold it, or nothing. */
 function asText(given: unknown): string | undefined {
   if (typeof given !== 'string' || given === '') return undefined;
-   
+
   return given.slice(0, longestText).replace(/[\u0000-\u0008\u000b-\u001f]/g, ' ');
 }
 
