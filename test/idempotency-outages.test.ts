@@ -24,9 +24,12 @@ describe('Temporal killed and restarted', () => {
     world = await startWorld({ windowSeconds: 5, worker: false, temporalAddress: address });
   }, 120_000);
   afterAll(async () => {
-    await world.stop();
-    await processes.stopAll();
-    rmSync(folder, { recursive: true, force: true });
+    try {
+      await world.stop();
+    } finally {
+      await processes.stopAll();
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test('a start that nobody worked on survives, runs and expires; the same request then answers it', async () => {
