@@ -50,7 +50,7 @@ describe('Temporal killed and restarted', () => {
 
     await processes.startAgain('temporal');
     await eventually('Temporal', () => temporalAnswers(address, 'default'), 30_000);
-    await world.startWorker();
+    const worker = await world.startWorker();
     await ada.until(id, 'expired', 40_000);
     expect(await outcomeOf(world, id)).toBe('expired');
 
@@ -68,9 +68,11 @@ describe('Temporal killed and restarted', () => {
       status: 201,
       body: { id: grace.bookingId('key') },
     });
+    await worker.stop();
   }, 120_000);
 
   test('a webhook that comes meanwhile is told to come again, and its payment is a booking', async () => {
+    const worker = await world.startWorker();
     const ada = new Shopper(world);
     const booking = await ada.start(await publish(world));
     await processes.kill('temporal');
@@ -87,6 +89,7 @@ describe('Temporal killed and restarted', () => {
     await processes.startAgain('temporal');
     await ada.until(booking.id, 'confirmed', 40_000);
     expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
+    await worker.stop();
   }, 120_000);
 });
 
