@@ -2,6 +2,8 @@
 import type { Knex } from 'knex';
 import * as tables from './001_tables';
 import * as settling from './002_settling';
+import * as everyWay from './003_every_way_to_book';
+import * as oneSettlement from './004_one_settlement';
 
 interface Migration {
   name: string;
@@ -12,6 +14,8 @@ interface Migration {
 const migrations: Migration[] = [
   { name: '001_tables', up: tables.up, down: tables.down },
   { name: '002_settling', up: settling.up, down: settling.down },
+  { name: '003_every_way_to_book', up: everyWay.up, down: everyWay.down },
+  { name: '004_one_settlement', up: oneSettlement.up, down: oneSettlement.down },
 ];
 
 /** Knex's source of migrations. Names are kept in `knex_migrations`: never rename one that has shipped. */

@@ -19,6 +19,67 @@ AS $function$
 $function$;
 COMMENT ON FUNCTION attempt_may_become(text,text) IS 'The legal arrows between statuses; the same table as legalTransitions in src/booking.ts.';
 
+CREATE OR REPLACE FUNCTION public.book(attempt attempts, in_entry_id text, in_references text[])
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  items jsonb := attempt.quote -> 'items';
+  own text[] := ARRAY[attempt.booking_id];
+  refusal text;
+BEGIN
+  IF attempt.cart_id IS NOT NULL THEN
+    PERFORM FROM carts AS c WHERE c.id = attempt.cart_id FOR UPDATE;
+  END IF;
+  IF lock_customer(attempt.customer_id, items) THEN
+    -- A hold of the same customer on the same offering serves this attempt, too.
+    own := own || array(SELECT h.booking_id FROM holds AS h WHERE h.customer_id = attempt.customer_id
+      AND h.offering_id IN (SELECT item ->> 'offeringId' FROM jsonb_array_elements(items) AS item));
+  END IF;
+  refusal := refusal_of(attempt);
+  IF refusal IS NOT NULL THEN
+    RETURN refusal;
+  END IF;
+  BEGIN
+    INSERT INTO bookings (id, reference, customer_id, status, total_minor, currency)
+      SELECT attempt.booking_id, candidate, attempt.customer_id, 'confirmed', attempt.total_minor, attempt.currency
+      FROM unnest(in_references) WITH ORDINALITY AS candidates (candidate, n)
+      WHERE NOT EXISTS (SELECT FROM bookings AS b WHERE b.reference = candidate)
+      ORDER BY n LIMIT 1;
+    INSERT INTO booking_items (booking_id, offering_id, seats, details)
+      SELECT attempt.booking_id, item ->> 'offeringId', (item ->> 'seats')::integer, item -> 'details'
+      FROM jsonb_array_elements(items) AS item;
+    UPDATE carts AS c SET booking_id = attempt.booking_id WHERE c.id = attempt.cart_id;
+    IF in_entry_id IS NOT NULL THEN
+      PERFORM FROM wallets AS w WHERE w.customer_id = attempt.customer_id AND w.currency = attempt.currency
+        AND w.balance_minor >= attempt.total_minor FOR UPDATE;
+      IF NOT FOUND THEN
+        RAISE EXCEPTION 'insufficient-funds' USING ERRCODE = 'PF002';
+      END IF;
+      PERFORM move_wallet_money(in_entry_id, 'payment', attempt.customer_id, attempt.currency, -attempt.total_minor,
+        attempt.booking_id, NULL, NULL);
+    END IF;
+    IF NOT take_seats(attempt.booking_id, items, own, NULL) THEN
+      RAISE EXCEPTION 'slot-unavailable' USING ERRCODE = 'PF002';
+    END IF;
+  EXCEPTION WHEN SQLSTATE 'PF002' THEN
+    RETURN SQLERRM;
+  END;
+  IF cardinality(own) > 1 THEN
+    UPDATE holds AS h SET held_until = now() WHERE h.customer_id = attempt.customer_id AND h.held_until > now()
+      AND h.offering_id IN (SELECT item ->> 'offeringId' FROM jsonb_array_elements(items) AS item);
+    PERFORM let_seats_go(holder, item ->> 'offeringId') FROM unnest(own) AS holder, jsonb_array_elements(items) AS item;
+  END IF;
+  INSERT INTO messages (booking_id, kind, recipient, locale)
+    VALUES (attempt.booking_id, 'booking-confirmed', attempt.contact ->> 'email', attempt.contact ->> 'locale');
+  INSERT INTO messages (booking_id, kind, recipient, locale, provider_ids)
+    SELECT attempt.booking_id, 'provider-booked', p.email, min(p.locale), array_agg(p.id) FROM providers AS p
+    WHERE p.id IN (SELECT o.provider_id FROM jsonb_array_elements(items) AS item JOIN offerings AS o ON o.id = item ->> 'offeringId')
+    GROUP BY p.email;
+  RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION book(attempts,text,text[]) IS 'Makes the booking of an attempt, paid from the wallet where an entry''s id is given: seats, cart, money and messages, all or nothing. Returns why not, or null. The caller has locked the attempt.';
+
 CREATE OR REPLACE FUNCTION public.count_refund()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -42,6 +103,28 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION count_version() IS 'A version set by hand is ignored: no change goes unnoticed, and none is counted twice.';
 
+CREATE OR REPLACE FUNCTION public.count_wallet_entry()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE wallets SET balance_minor = balance_minor + NEW.amount_minor
+    WHERE customer_id = NEW.customer_id AND currency = NEW.currency;
+  RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION count_wallet_entry() IS 'Keeps wallets.balance_minor. The update locks the wallet''s row, so fifty payments at once are fifty in a row.';
+
+CREATE OR REPLACE FUNCTION public.end_hold()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE holds SET held_until = now() WHERE booking_id = NEW.booking_id AND held_until > now();
+  PERFORM let_seats_go(NEW.booking_id, NULL);
+  RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION end_hold() IS 'An attempt that is over holds nothing, in the same transaction, whichever way it ended.';
+
 CREATE OR REPLACE FUNCTION public.hear_events(in_heard jsonb)
  RETURNS void
  LANGUAGE sql
@@ -54,6 +137,91 @@ AS $function$
 $function$;
 COMMENT ON FUNCTION hear_events(jsonb) IS 'Keeps what doorbells carried; the same event twice is one row.';
 
+CREATE OR REPLACE FUNCTION public.hold_seats(in_booking_id text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  attempt attempts%ROWTYPE;
+  claimed jsonb;
+  own text[];
+  until timestamptz;
+BEGIN
+  SELECT * INTO attempt FROM attempts AS a WHERE a.booking_id = in_booking_id;
+  PERFORM lock_customer(attempt.customer_id, attempt.quote -> 'items');
+  -- A live hold of the customer is taken over with its old end. After the end of one, there is none for as long as it is.
+  -- The 60 seconds are for settling what was paid in the last moment of the window.
+  SELECT jsonb_agg(item), array_agg(h.booking_id) FILTER (WHERE h.held_until > now()),
+      min(CASE WHEN h.held_until > now() THEN h.held_until ELSE now() + make_interval(secs => o.hold_seconds + 60) END)
+    INTO claimed, own, until
+    FROM jsonb_array_elements(attempt.quote -> 'items') AS item
+    JOIN offerings AS o ON o.id = item ->> 'offeringId'
+    LEFT JOIN holds AS h ON h.offering_id = o.id AND h.customer_id = attempt.customer_id
+    WHERE o.hold_seconds IS NOT NULL
+      AND (h.held_until IS NULL OR h.held_until > now() OR h.held_until + make_interval(secs => o.hold_seconds) <= now());
+  IF claimed IS NULL THEN
+    RETURN true;
+  END IF;
+  IF NOT take_seats(in_booking_id, claimed, coalesce(own, '{}'), until) THEN
+    RETURN false;
+  END IF;
+  PERFORM let_seats_go(h.booking_id, h.offering_id) FROM holds AS h
+    WHERE h.customer_id = attempt.customer_id AND h.booking_id = ANY (own)
+      AND h.offering_id IN (SELECT item ->> 'offeringId' FROM jsonb_array_elements(claimed) AS item);
+  INSERT INTO holds AS h (offering_id, customer_id, booking_id, held_until)
+    SELECT item ->> 'offeringId', attempt.customer_id, in_booking_id, until FROM jsonb_array_elements(claimed) AS item
+    ON CONFLICT (offering_id, customer_id) DO UPDATE SET booking_id = in_booking_id, held_until = until;
+  UPDATE attempts AS a SET hold_until = until WHERE a.booking_id = in_booking_id;
+  RETURN true;
+END $function$;
+COMMENT ON FUNCTION hold_seats(text) IS 'Holds the seats of a new attempt where its offerings ask for it. False: there are too few.';
+
+CREATE OR REPLACE FUNCTION public.keep_live_hold()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF (SELECT customer_id FROM attempts WHERE booking_id = OLD.held_by)
+    <> (SELECT customer_id FROM attempts WHERE booking_id = coalesce(NEW.booking_id, NEW.held_by))
+  THEN
+    RAISE EXCEPTION 'a held seat is its holder''s' USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, CONSTRAINT = TG_NAME;
+  END IF;
+  RETURN NEW;
+END $function$;
+COMMENT ON FUNCTION keep_live_hold() IS 'A seat under a live hold goes to nobody but the customer who holds it, whoever forgot to look.';
+
+CREATE OR REPLACE FUNCTION public.let_seats_go(in_held_by text, in_offering_id text)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  -- Skipped: a seat that somebody is taking this moment, which only happens to a hold that ran out or moved on.
+  UPDATE seats SET held_by = NULL, held_until = NULL
+    WHERE (offering_id, seat_no) IN (
+      SELECT s.offering_id, s.seat_no FROM seats AS s
+      WHERE s.held_by = in_held_by AND (in_offering_id IS NULL OR s.offering_id = in_offering_id)
+      FOR UPDATE SKIP LOCKED)
+$function$;
+COMMENT ON FUNCTION let_seats_go(text,text) IS 'Ends the hold of an attempt on the seats of one offering, or of all.';
+
+CREATE OR REPLACE FUNCTION public.lock_customer(in_customer_id text, in_items jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  offering_id text;
+  any_rule boolean := false;
+BEGIN
+  FOR offering_id IN
+    SELECT o.id FROM jsonb_array_elements(in_items) AS item JOIN offerings AS o ON o.id = item ->> 'offeringId'
+    WHERE o.hold_seconds IS NOT NULL OR o.seats_per_customer IS NOT NULL ORDER BY 1
+  LOOP
+    any_rule := true;
+    PERFORM pg_advisory_xact_lock(hashtextextended(offering_id || ' ' || in_customer_id, 0));
+  END LOOP;
+  RETURN any_rule;
+END $function$;
+COMMENT ON FUNCTION lock_customer(text,jsonb) IS 'Where an offering has rules per customer, one transaction of that customer at a time; says whether there are any. Others do not wait.';
+
 CREATE OR REPLACE FUNCTION public.make_seats()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -65,6 +233,41 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION make_seats() IS 'An offering is born with exactly its capacity in seats.';
 
+CREATE OR REPLACE FUNCTION public.move_wallet_money(in_id text, in_kind text, in_customer_id text, in_currency text, in_amount_minor integer, in_booking_id text, in_note text, in_request_hash text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO wallets (customer_id, currency) VALUES (in_customer_id, in_currency) ON CONFLICT DO NOTHING;
+  PERFORM FROM wallets AS w WHERE w.customer_id = in_customer_id AND w.currency = in_currency FOR UPDATE;
+  IF EXISTS (SELECT FROM wallet_entries AS e WHERE e.id = in_id) THEN
+    RETURN false;
+  END IF;
+  INSERT INTO wallet_entries (id, account, customer_id, currency, amount_minor, kind, booking_id, note, request_hash) VALUES
+    (in_id, 'customer', in_customer_id, in_currency, in_amount_minor, in_kind, in_booking_id, in_note, in_request_hash),
+    (in_id, CASE in_kind WHEN 'credit' THEN 'issued' ELSE 'spent' END, NULL, in_currency, -in_amount_minor, in_kind,
+      in_booking_id, in_note, in_request_hash);
+  RETURN true;
+END $function$;
+COMMENT ON FUNCTION move_wallet_money(text,text,text,text,integer,text,text,text) IS 'Moves money into a wallet (above zero) or out of it (below), both sides at once. False: this movement was made before.';
+
+CREATE OR REPLACE FUNCTION public.refusal_of(attempt attempts)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT CASE
+    WHEN EXISTS (SELECT FROM carts AS c WHERE c.id = attempt.cart_id AND c.booking_id IS NOT NULL) THEN 'cart-converted'
+    WHEN bool_or(o.status <> 'open' OR coalesce(o.starts_at <= now(), false)) THEN 'offering-closed'
+    WHEN bool_or(o.seats_per_customer < (item ->> 'seats')::integer + (
+      SELECT count(*) FROM seats AS s JOIN bookings AS b ON b.id = s.booking_id
+      WHERE o.seats_per_customer IS NOT NULL AND s.offering_id = o.id AND b.customer_id = attempt.customer_id))
+      THEN 'seats-per-customer'
+  END
+  FROM jsonb_array_elements(attempt.quote -> 'items') AS item JOIN offerings AS o ON o.id = item ->> 'offeringId'
+$function$;
+COMMENT ON FUNCTION refusal_of(attempts) IS 'Why an attempt''s quote could not be booked now, whatever seats are free; null when nothing speaks against it.';
+
 CREATE OR REPLACE FUNCTION public.refuse()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -73,6 +276,60 @@ BEGIN
   RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, CONSTRAINT = TG_NAME;
 END $function$;
 COMMENT ON FUNCTION refuse() IS 'Trigger body for changes that no code may make; the argument says which rule is broken.';
+
+CREATE OR REPLACE FUNCTION public.refuse_unbalanced()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (SELECT FROM wallet_entries WHERE id = NEW.id GROUP BY currency HAVING sum(amount_minor) <> 0) THEN
+    RAISE EXCEPTION 'the entries of a movement sum to zero' USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, CONSTRAINT = TG_NAME;
+  END IF;
+  RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION refuse_unbalanced() IS 'Asked at the end of the transaction, when both sides of a movement are written.';
+
+CREATE OR REPLACE FUNCTION public.seats_free(in_offering_id text, in_customer_id text)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT count(*) FROM seats AS s
+  WHERE s.offering_id = in_offering_id AND s.booking_id IS NULL
+    AND (s.held_until IS NULL OR s.held_until <= now() OR s.held_by IN
+      (SELECT h.booking_id FROM holds AS h WHERE h.offering_id = in_offering_id AND h.customer_id = in_customer_id))
+$function$;
+COMMENT ON FUNCTION seats_free(text,text) IS 'Seats this customer could have: neither booked nor held by somebody else. Without a customer, what the public sees.';
+
+CREATE OR REPLACE FUNCTION public.settle_inside(in_booking_id text, in_payment_id text, in_entry_id text, in_references text[])
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  attempt attempts%ROWTYPE;
+  refusal text;
+BEGIN
+  SELECT * INTO attempt FROM attempts AS a WHERE a.booking_id = in_booking_id FOR UPDATE;
+  IF attempt.total_minor = 0 THEN
+    in_entry_id := NULL;
+  END IF;
+  refusal := book(attempt, in_entry_id, in_references);
+  IF refusal IS NOT NULL THEN
+    UPDATE attempts AS a SET status = 'failed', failure = jsonb_build_object('type', refusal), ended_at = now()
+      WHERE a.booking_id = in_booking_id;
+    RETURN refusal;
+  END IF;
+  IF in_entry_id IS NOT NULL THEN
+    INSERT INTO payment_tries (booking_id, try, gateway, gateway_ref, status)
+      VALUES (in_booking_id, 1, attempt.method, in_entry_id, 'paid');
+    INSERT INTO payments (id, booking_id, gateway, gateway_ref, gateway_payment_id, amount_minor, currency, status, disposition)
+      VALUES (in_payment_id, in_booking_id, attempt.method, in_entry_id, in_entry_id, attempt.total_minor, attempt.currency,
+        'captured', 'booked');
+  END IF;
+  UPDATE attempts AS a SET status = 'confirmed', ended_at = now() WHERE a.booking_id = in_booking_id;
+  RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION settle_inside(text,text,text,text[]) IS 'Settles a new attempt whose money moves in this very transaction, or that costs nothing. Returns why not, or null.';
 
 CREATE OR REPLACE FUNCTION public.settle_payment(in_booking_id text, in_gateway text, in_ref text, in_charge text, in_amount_minor integer, in_currency text, in_payment_id text, in_refund_id text, in_references text[])
  RETURNS TABLE(status text, refund_id text, newly boolean)
@@ -101,28 +358,8 @@ BEGIN
       THEN 'second-payment' ELSE 'late-payment' END;
   ELSIF in_amount_minor <> attempt.total_minor OR in_currency <> attempt.currency THEN
     refusal := 'amount-mismatch';
-  ELSIF EXISTS (
-    SELECT FROM jsonb_array_elements(attempt.quote -> 'items') AS item
-    JOIN offerings AS o ON o.id = item ->> 'offeringId'
-    WHERE o.status <> 'open' OR o.starts_at <= now()
-  ) THEN
-    refusal := 'offering-closed';
   ELSE
-    BEGIN
-      INSERT INTO bookings (id, reference, customer_id, status, total_minor, currency)
-        SELECT in_booking_id, candidate, attempt.customer_id, 'confirmed', attempt.total_minor, attempt.currency
-        FROM unnest(in_references) WITH ORDINALITY AS candidates (candidate, n)
-        WHERE NOT EXISTS (SELECT FROM bookings AS b WHERE b.reference = candidate)
-        ORDER BY n LIMIT 1;
-      INSERT INTO booking_items (booking_id, offering_id, seats, details)
-        SELECT in_booking_id, item ->> 'offeringId', (item ->> 'seats')::integer, item -> 'details'
-        FROM jsonb_array_elements(attempt.quote -> 'items') AS item;
-      IF NOT take_seats(in_booking_id, attempt.quote -> 'items') THEN
-        RAISE EXCEPTION 'too few seats' USING ERRCODE = 'PF002';
-      END IF;
-    EXCEPTION WHEN SQLSTATE 'PF002' THEN
-      refusal := 'slot-unavailable';
-    END;
+    refusal := book(attempt, NULL, in_references);
   END IF;
 
   INSERT INTO payments (id, booking_id, gateway, gateway_ref, gateway_payment_id, amount_minor, currency, status, disposition)
@@ -133,8 +370,6 @@ BEGIN
 
   IF refusal IS NULL THEN
     UPDATE attempts AS a SET status = 'confirmed', failure = NULL, ended_at = now() WHERE a.booking_id = in_booking_id;
-    INSERT INTO messages (booking_id, kind, recipient, locale)
-      VALUES (in_booking_id, 'booking-confirmed', attempt.contact ->> 'email', attempt.contact ->> 'locale');
     RETURN QUERY SELECT 'confirmed', NULL::text, true;
     RETURN;
   END IF;
@@ -152,62 +387,59 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION settle_payment(text,text,text,text,integer,text,text,text,text[]) IS 'Decides what one captured payment buys: the booking, or a refund row with its reason. Asking again about the same payment answers what was decided.';
 
-CREATE OR REPLACE FUNCTION public.take_seats(in_booking_id text, in_items jsonb)
+CREATE OR REPLACE FUNCTION public.take_seats(in_booking_id text, in_items jsonb, in_own text[], in_hold_until timestamp with time zone)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
 DECLARE
+  waiting boolean;
   wanted record;
   caught integer[];
 BEGIN
-  -- First look: take what nobody else is taking. Buyers of different seats never wait for each other here.
-  BEGIN
-    FOR wanted IN
-      SELECT item ->> 'offeringId' AS offering_id, (item ->> 'seats')::integer AS seats
-      FROM jsonb_array_elements(in_items) AS item ORDER BY 1
-    LOOP
-      SELECT array_agg(seat_no) INTO caught FROM (
-        SELECT seat_no FROM seats WHERE offering_id = wanted.offering_id AND booking_id IS NULL
-        ORDER BY seat_no LIMIT wanted.seats FOR UPDATE SKIP LOCKED) AS free;
-      IF coalesce(cardinality(caught), 0) < wanted.seats THEN
-        RAISE EXCEPTION 'too few seats' USING ERRCODE = 'PF001';
-      END IF;
-      UPDATE seats SET booking_id = in_booking_id
-        WHERE offering_id = wanted.offering_id AND seat_no = ANY (caught);
-    END LOOP;
-    RETURN true;
-  EXCEPTION WHEN SQLSTATE 'PF001' THEN
-    -- The block's savepoint has given the partial catch back: waiting with it in hand would deadlock. So would waiting
-    -- for a single seat without it: a seat that was sold since this statement's snapshot is skipped, but stays locked.
-  END;
-  -- Second look, waiting: a seat locked by a transaction that then rolls back is a free seat, so only this one is final.
-  -- Offerings and seats are locked in one order everywhere, so waiters form no circle.
-  BEGIN
-    FOR wanted IN
-      SELECT item ->> 'offeringId' AS offering_id, (item ->> 'seats')::integer AS seats
-      FROM jsonb_array_elements(in_items) AS item ORDER BY 1
-    LOOP
-      SELECT array_agg(seat_no) INTO caught FROM (
-        SELECT seat_no FROM seats WHERE offering_id = wanted.offering_id AND booking_id IS NULL
-        ORDER BY seat_no LIMIT wanted.seats FOR UPDATE) AS free;
-      IF coalesce(cardinality(caught), 0) < wanted.seats THEN
-        RAISE EXCEPTION 'too few seats' USING ERRCODE = 'PF001';
-      END IF;
-      UPDATE seats SET booking_id = in_booking_id
-        WHERE offering_id = wanted.offering_id AND seat_no = ANY (caught);
-    END LOOP;
-    RETURN true;
-  EXCEPTION WHEN SQLSTATE 'PF001' THEN
-    RETURN false;
-  END;
+  -- First look: take what nobody else is taking, so buyers of different seats never wait for each other. Second look,
+  -- waiting: a seat locked by a transaction that then rolls back is a free seat, so only this one is final. Offerings and
+  -- seats are locked in one order everywhere, so waiters form no circle.
+  FOREACH waiting IN ARRAY ARRAY[false, true] LOOP
+    BEGIN
+      FOR wanted IN
+        SELECT item ->> 'offeringId' AS offering_id, (item ->> 'seats')::integer AS seats
+        FROM jsonb_array_elements(in_items) AS item WHERE item ->> 'kind' IS DISTINCT FROM 'consultation' ORDER BY 1
+      LOOP
+        IF waiting THEN
+          SELECT array_agg(seat_no) INTO caught FROM (
+            SELECT seat_no FROM seats WHERE offering_id = wanted.offering_id AND booking_id IS NULL
+              AND (held_until IS NULL OR held_until <= now() OR held_by = ANY (in_own))
+            ORDER BY seat_no LIMIT wanted.seats FOR UPDATE) AS free;
+        ELSE
+          SELECT array_agg(seat_no) INTO caught FROM (
+            SELECT seat_no FROM seats WHERE offering_id = wanted.offering_id AND booking_id IS NULL
+              AND (held_until IS NULL OR held_until <= now() OR held_by = ANY (in_own))
+            ORDER BY seat_no LIMIT wanted.seats FOR UPDATE SKIP LOCKED) AS free;
+        END IF;
+        IF coalesce(cardinality(caught), 0) < wanted.seats THEN
+          RAISE EXCEPTION 'too few seats' USING ERRCODE = 'PF001';
+        END IF;
+        UPDATE seats SET
+            booking_id = CASE WHEN in_hold_until IS NULL THEN in_booking_id END,
+            held_by = CASE WHEN in_hold_until IS NOT NULL THEN in_booking_id END,
+            held_until = in_hold_until
+          WHERE offering_id = wanted.offering_id AND seat_no = ANY (caught);
+      END LOOP;
+      RETURN true;
+    EXCEPTION WHEN SQLSTATE 'PF001' THEN
+      -- The block's savepoint has given the partial catch back: waiting with it in hand would deadlock. So would waiting
+      -- for a single seat without it: a seat that was sold since this statement's snapshot is skipped, but stays locked.
+    END;
+  END LOOP;
+  RETURN false;
 END $function$;
-COMMENT ON FUNCTION take_seats(text,jsonb) IS 'Takes every seat of a quote or none, and says whether it did.';
+COMMENT ON FUNCTION take_seats(text,jsonb,text[],timestamp with time zone) IS 'Takes every seat of a quote or none, and says whether it did: for good, or as a hold until that instant. in_own: attempts whose live holds count as free here.';
 
 CREATE TABLE attempts (
   booking_id text NOT NULL,
   request_hash text NOT NULL,
   customer_id text NOT NULL,
-  method text NOT NULL,
+  method text,
   quote jsonb NOT NULL,
   total_minor integer NOT NULL,
   currency text NOT NULL,
@@ -223,6 +455,8 @@ CREATE TABLE attempts (
   started_at timestamp with time zone NOT NULL DEFAULT now(),
   expires_at timestamp with time zone,
   ended_at timestamp with time zone,
+  cart_id text,
+  hold_until timestamp with time zone,
   CONSTRAINT attempts_pkey PRIMARY KEY (booking_id),
   CONSTRAINT attempts_check CHECK (tries >= 1 AND tries <= tries_max),
   CONSTRAINT attempts_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
@@ -231,11 +465,13 @@ CREATE TABLE attempts (
 );
 COMMENT ON TABLE attempts IS 'One customer''s try to book; written only by the activities of its workflow, and it outlives the workflow''s history.';
 COMMENT ON COLUMN attempts.request_hash IS 'Hash of the validated body in canonical form: tells an honest repeat of an Idempotency-Key from another body, also after Temporal forgot the workflow.';
+COMMENT ON COLUMN attempts.method IS 'How the customer wanted to pay; null for what is free.';
 COMMENT ON COLUMN attempts.quote IS 'Items and prices, frozen when the attempt opened. Later edits of an offering do not touch it.';
 COMMENT ON COLUMN attempts.version IS 'Rises with every change (trigger); clients wait for the next one.';
 COMMENT ON COLUMN attempts.cancel_reason IS 'Why the customer canceled, in their words.';
 COMMENT ON COLUMN attempts.tries IS 'One plus the accepted retries. A gateway''s object may serve several.';
 COMMENT ON COLUMN attempts.expires_at IS 'End of the payment window; null until the payment object exists.';
+COMMENT ON COLUMN attempts.hold_until IS 'End of the hold this attempt began with, null without one. The window ends a minute earlier, and no retry moves either.';
 CREATE INDEX attempts_by_customer ON attempts USING btree (customer_id, started_at DESC, booking_id);
 CREATE INDEX attempts_by_start ON attempts USING btree (started_at DESC, booking_id);
 
@@ -249,6 +485,7 @@ CREATE TABLE booking_items (
 );
 COMMENT ON TABLE booking_items IS 'What a booking bought. Its seats are rows of seats with the booking''s id, as many as said here.';
 COMMENT ON COLUMN booking_items.details IS 'As the customer sent them, unchanged. Private: in no list, no log.';
+CREATE INDEX booking_items_by_offering ON booking_items USING btree (offering_id);
 
 CREATE TABLE bookings (
   id text NOT NULL,
@@ -263,6 +500,28 @@ CREATE TABLE bookings (
   CONSTRAINT bookings_status_check CHECK (status = 'confirmed'::text)
 );
 COMMENT ON TABLE bookings IS 'What the customer gets when an attempt succeeds. Its primary key is the attempt''s: no second booking of one attempt.';
+CREATE INDEX bookings_by_customer ON bookings USING btree (customer_id);
+
+CREATE TABLE cart_items (
+  cart_id text NOT NULL,
+  offering_id text NOT NULL,
+  seats integer NOT NULL,
+  details jsonb,
+  added_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT cart_items_pkey PRIMARY KEY (cart_id, offering_id),
+  CONSTRAINT cart_items_seats_check CHECK (seats > 0)
+);
+COMMENT ON COLUMN cart_items.details IS 'As the customer sent them, unchanged. Private: in no list, no log.';
+
+CREATE TABLE carts (
+  id text NOT NULL,
+  customer_id text NOT NULL,
+  booking_id text,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT carts_pkey PRIMARY KEY (id),
+  CONSTRAINT carts_booking_id_key UNIQUE (booking_id)
+);
+COMMENT ON TABLE carts IS 'What a customer collects before paying. Active until one booking is made from it, in the transaction that settles.';
 
 CREATE TABLE cases (
   id text NOT NULL,
@@ -301,6 +560,17 @@ CREATE TABLE gateway_events (
 COMMENT ON TABLE gateway_events IS 'What was heard and when. Written by activities from the doorbell; the webhook itself writes nothing.';
 CREATE INDEX gateway_events_by_ref ON gateway_events USING btree (gateway, gateway_ref);
 
+CREATE TABLE holds (
+  offering_id text NOT NULL,
+  customer_id text NOT NULL,
+  booking_id text NOT NULL,
+  held_until timestamp with time zone NOT NULL,
+  CONSTRAINT holds_pkey PRIMARY KEY (offering_id, customer_id)
+);
+COMMENT ON TABLE holds IS 'The latest hold of a customer on an offering, remembered after its end: a new attempt takes a live one over with its old end, and after it there is a pause before the next. So nobody keeps a seat locked by starting attempt after attempt.';
+COMMENT ON COLUMN holds.held_until IS 'End of the hold: by the clock, or the moment its attempt ended.';
+CREATE INDEX holds_by_attempt ON holds USING btree (booking_id);
+
 CREATE TABLE messages (
   booking_id text NOT NULL,
   kind text NOT NULL,
@@ -310,11 +580,13 @@ CREATE TABLE messages (
   next_send_at timestamp with time zone DEFAULT now(),
   sent_at timestamp with time zone,
   tries integer NOT NULL DEFAULT 0,
+  provider_ids text[],
   CONSTRAINT messages_pkey PRIMARY KEY (booking_id, kind, recipient),
-  CONSTRAINT messages_kind_check CHECK (kind = ANY (ARRAY['booking-confirmed'::text, 'payment-refunded'::text, 'refund-failed'::text]))
+  CONSTRAINT messages_kind_check CHECK (kind = ANY (ARRAY['booking-confirmed'::text, 'payment-refunded'::text, 'refund-failed'::text, 'provider-booked'::text]))
 );
 COMMENT ON TABLE messages IS 'One message per event, queued in the transaction that causes it; the courier sends it.';
 COMMENT ON COLUMN messages.next_send_at IS 'When the courier takes it up; null once sent, or given up (a case says so).';
+COMMENT ON COLUMN messages.provider_ids IS 'Of a message to a provider: whose items it tells of. Several, where providers share an address.';
 CREATE INDEX messages_due ON messages USING btree (next_send_at) WHERE next_send_at IS NOT NULL;
 
 CREATE TABLE offerings (
@@ -323,22 +595,31 @@ CREATE TABLE offerings (
   request_hash text,
   kind text NOT NULL,
   title text NOT NULL,
-  starts_at timestamp with time zone NOT NULL,
-  ends_at timestamp with time zone NOT NULL,
-  time_zone text NOT NULL,
-  capacity integer NOT NULL,
+  starts_at timestamp with time zone,
+  ends_at timestamp with time zone,
+  time_zone text,
+  capacity integer,
   price_minor integer NOT NULL,
   currency text NOT NULL,
   attributes jsonb NOT NULL DEFAULT '{}'::jsonb,
   status text NOT NULL DEFAULT 'open'::text,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
+  hold_seconds integer,
+  seats_per_customer integer,
   CONSTRAINT offerings_pkey PRIMARY KEY (id),
   CONSTRAINT offerings_id_capacity_key UNIQUE (id, capacity),
   CONSTRAINT offerings_capacity_check CHECK (capacity >= 1 AND capacity <= 10000),
   CONSTRAINT offerings_check CHECK (ends_at > starts_at),
   CONSTRAINT offerings_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
-  CONSTRAINT offerings_kind_check CHECK (kind = 'slot'::text),
-  CONSTRAINT offerings_price_minor_check CHECK (price_minor >= 1 AND price_minor <= 99999999),
+  CONSTRAINT offerings_hold_seconds_check CHECK (hold_seconds >= 5 AND hold_seconds <= 86400),
+  CONSTRAINT offerings_kind_check CHECK (kind = ANY (ARRAY['slot'::text, 'consultation'::text])),
+  CONSTRAINT offerings_price_minor_check CHECK (price_minor >= 0 AND price_minor <= 99999999),
+  CONSTRAINT offerings_seats_per_customer_check CHECK (seats_per_customer >= 1 AND seats_per_customer <= 10000),
+  CONSTRAINT offerings_shape CHECK (
+CASE kind
+    WHEN 'slot'::text THEN num_nulls(starts_at, ends_at, time_zone, capacity) = 0
+    ELSE num_nonnulls(starts_at, ends_at, time_zone, capacity, hold_seconds, seats_per_customer) = 0
+END),
   CONSTRAINT offerings_status_check CHECK (status = ANY (ARRAY['open'::text, 'closed'::text])),
   CONSTRAINT offerings_title_check CHECK (length(title) >= 1 AND length(title) <= 200)
 );
@@ -346,9 +627,12 @@ COMMENT ON TABLE offerings IS 'Something that can be booked.';
 COMMENT ON COLUMN offerings.provider_id IS 'Subject of the token that published it.';
 COMMENT ON COLUMN offerings.request_hash IS 'Hash of the creating body when an Idempotency-Key was given: an equal repeat answers this row, another body is refused.';
 COMMENT ON COLUMN offerings.time_zone IS 'IANA zone of the provider: the instant says when, the zone says which clock to show.';
-COMMENT ON COLUMN offerings.price_minor IS 'Price of one seat in the smallest unit of the currency. Read once per attempt, into its quote.';
-CREATE INDEX offerings_by_provider ON offerings USING btree (provider_id, starts_at, id);
-CREATE INDEX offerings_by_start ON offerings USING btree (starts_at, id);
+COMMENT ON COLUMN offerings.price_minor IS 'Price of one seat, or of the consultation, in the smallest unit of the currency; 0 is free. Read once per attempt, into its quote.';
+COMMENT ON COLUMN offerings.hold_seconds IS 'How long an attempt holds its seats while the customer pays; null: not at all, the first payer gets them.';
+COMMENT ON COLUMN offerings.seats_per_customer IS 'Most seats one customer may have here; null: no limit.';
+CREATE INDEX offerings_by_provider ON offerings USING btree (provider_id, COALESCE(starts_at, '2200-01-01 00:00:00+00'::timestamp with time zone), id);
+CREATE INDEX offerings_by_start ON offerings USING btree (COALESCE(starts_at, '2200-01-01 00:00:00+00'::timestamp with time zone), id);
+COMMENT ON INDEX offerings_by_start IS 'Lists show the earliest start first, and what has no time last; no slot starts in 2200 or later.';
 
 CREATE TABLE payment_tries (
   booking_id text NOT NULL,
@@ -406,6 +690,18 @@ CREATE INDEX payments_by_ref ON payments USING btree (gateway, gateway_ref);
 CREATE UNIQUE INDEX payments_one_booked ON payments USING btree (booking_id) WHERE disposition = 'booked'::text;
 COMMENT ON INDEX payments_one_booked IS 'One booking is bought by one payment; any other is given back.';
 
+CREATE TABLE providers (
+  id text NOT NULL,
+  display_name text NOT NULL,
+  email text NOT NULL,
+  locale text,
+  changed_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT providers_pkey PRIMARY KEY (id),
+  CONSTRAINT providers_display_name_check CHECK (length(display_name) >= 1 AND length(display_name) <= 200)
+);
+COMMENT ON TABLE providers IS 'Who is told about bookings. A provider without a row can publish all the same, and is told nothing.';
+COMMENT ON COLUMN providers.id IS 'Subject of the provider''s token: what offerings.provider_id names.';
+
 CREATE TABLE refunds (
   id text NOT NULL,
   payment_id text NOT NULL,
@@ -434,32 +730,84 @@ CREATE TABLE seats (
   seat_no integer NOT NULL,
   capacity integer NOT NULL,
   booking_id text,
+  held_by text,
+  held_until timestamp with time zone,
   CONSTRAINT seats_pkey PRIMARY KEY (offering_id, seat_no),
-  CONSTRAINT seats_check CHECK (seat_no >= 1 AND seat_no <= capacity)
+  CONSTRAINT seats_check CHECK (seat_no >= 1 AND seat_no <= capacity),
+  CONSTRAINT seats_hold_or_booking CHECK (booking_id IS NULL OR held_by IS NULL),
+  CONSTRAINT seats_hold_whole CHECK ((held_by IS NULL) = (held_until IS NULL))
 );
 COMMENT ON TABLE seats IS 'One row per unit of capacity, with room for one booking: selling a seat twice is impossible, not merely avoided.';
 COMMENT ON COLUMN seats.capacity IS 'Copy of the offering''s capacity, held to it by the foreign key, so that the CHECK can refuse a seat beyond it.';
+COMMENT ON COLUMN seats.held_by IS 'The attempt that holds this seat until held_until. After that instant the seat is free, with nobody writing anything.';
 CREATE INDEX seats_by_booking ON seats USING btree (booking_id) WHERE booking_id IS NOT NULL;
+CREATE INDEX seats_by_holder ON seats USING btree (held_by) WHERE held_by IS NOT NULL;
 CREATE INDEX seats_free ON seats USING btree (offering_id, seat_no) WHERE booking_id IS NULL;
 
+CREATE TABLE wallet_entries (
+  id text NOT NULL,
+  account text NOT NULL,
+  customer_id text,
+  currency text NOT NULL,
+  amount_minor integer NOT NULL,
+  kind text NOT NULL,
+  booking_id text,
+  note text,
+  request_hash text,
+  at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT wallet_entries_pkey PRIMARY KEY (id, account),
+  CONSTRAINT wallet_entries_account_check CHECK (account = ANY (ARRAY['customer'::text, 'issued'::text, 'spent'::text])),
+  CONSTRAINT wallet_entries_amount_minor_check CHECK (amount_minor <> 0),
+  CONSTRAINT wallet_entries_check CHECK ((account = 'customer'::text) = (customer_id IS NOT NULL)),
+  CONSTRAINT wallet_entries_kind_check CHECK (kind = ANY (ARRAY['credit'::text, 'payment'::text, 'refund'::text]))
+);
+COMMENT ON TABLE wallet_entries IS 'Double entry: a movement is two entries of one id that sum to zero, one in the customer''s account and one in ours.';
+COMMENT ON COLUMN wallet_entries.id IS 'Derived from what caused the movement, so the same cause moves money once.';
+COMMENT ON COLUMN wallet_entries.account IS 'customer: the wallet. issued: what operators credited. spent: what was paid for bookings and given back for them.';
+COMMENT ON COLUMN wallet_entries.request_hash IS 'Of an operator''s credit: tells an honest repeat of its Idempotency-Key from another body.';
+CREATE INDEX wallet_entries_by_customer ON wallet_entries USING btree (customer_id, at DESC, id) WHERE customer_id IS NOT NULL;
+
+CREATE TABLE wallets (
+  customer_id text NOT NULL,
+  currency text NOT NULL,
+  balance_minor bigint NOT NULL DEFAULT 0,
+  CONSTRAINT wallets_pkey PRIMARY KEY (customer_id, currency),
+  CONSTRAINT wallets_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
+  CONSTRAINT wallets_never_negative CHECK (balance_minor >= 0)
+);
+COMMENT ON TABLE wallets IS 'A customer''s balance with us, one row per currency.';
+COMMENT ON COLUMN wallets.balance_minor IS 'Running total of the wallet''s entries (trigger). Its CHECK holds it above zero, also when payments come at once.';
+
+ALTER TABLE attempts ADD CONSTRAINT attempts_cart_id_fkey FOREIGN KEY (cart_id) REFERENCES carts(id);
 ALTER TABLE booking_items ADD CONSTRAINT booking_items_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES bookings(id);
 ALTER TABLE booking_items ADD CONSTRAINT booking_items_offering_id_fkey FOREIGN KEY (offering_id) REFERENCES offerings(id);
 ALTER TABLE bookings ADD CONSTRAINT bookings_id_fkey FOREIGN KEY (id) REFERENCES attempts(booking_id);
+ALTER TABLE cart_items ADD CONSTRAINT cart_items_cart_id_fkey FOREIGN KEY (cart_id) REFERENCES carts(id);
+ALTER TABLE cart_items ADD CONSTRAINT cart_items_offering_id_fkey FOREIGN KEY (offering_id) REFERENCES offerings(id);
+ALTER TABLE carts ADD CONSTRAINT carts_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES bookings(id);
 ALTER TABLE cases ADD CONSTRAINT cases_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE cases ADD CONSTRAINT cases_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id);
 ALTER TABLE cases ADD CONSTRAINT cases_refund_id_fkey FOREIGN KEY (refund_id) REFERENCES refunds(id);
+ALTER TABLE holds ADD CONSTRAINT holds_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
+ALTER TABLE holds ADD CONSTRAINT holds_offering_id_fkey FOREIGN KEY (offering_id) REFERENCES offerings(id);
 ALTER TABLE messages ADD CONSTRAINT messages_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE payment_tries ADD CONSTRAINT payment_tries_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE payments ADD CONSTRAINT payments_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE refunds ADD CONSTRAINT refunds_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id);
 ALTER TABLE seats ADD CONSTRAINT seats_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES bookings(id);
+ALTER TABLE seats ADD CONSTRAINT seats_held_by_fkey FOREIGN KEY (held_by) REFERENCES attempts(booking_id);
 ALTER TABLE seats ADD CONSTRAINT seats_offering_id_capacity_fkey FOREIGN KEY (offering_id, capacity) REFERENCES offerings(id, capacity);
+ALTER TABLE wallet_entries ADD CONSTRAINT wallet_entries_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
+ALTER TABLE wallet_entries ADD CONSTRAINT wallet_entries_customer_id_currency_fkey FOREIGN KEY (customer_id, currency) REFERENCES wallets(customer_id, currency);
 
-CREATE TRIGGER attempts_frozen_quote BEFORE UPDATE ON attempts FOR EACH ROW WHEN (old.quote IS DISTINCT FROM new.quote OR old.total_minor IS DISTINCT FROM new.total_minor OR old.currency IS DISTINCT FROM new.currency OR old.customer_id IS DISTINCT FROM new.customer_id OR old.request_hash IS DISTINCT FROM new.request_hash) EXECUTE FUNCTION refuse('a quote is frozen when its attempt opens');
+CREATE TRIGGER attempts_end_hold AFTER UPDATE OF status ON attempts FOR EACH ROW WHEN (old.hold_until IS NOT NULL AND (old.status = ANY (ARRAY['awaiting_payment'::text, 'processing'::text])) AND (new.status <> ALL (ARRAY['awaiting_payment'::text, 'processing'::text]))) EXECUTE FUNCTION end_hold();
+CREATE TRIGGER attempts_frozen_quote BEFORE UPDATE ON attempts FOR EACH ROW WHEN (old.quote IS DISTINCT FROM new.quote OR old.total_minor IS DISTINCT FROM new.total_minor OR old.currency IS DISTINCT FROM new.currency OR old.customer_id IS DISTINCT FROM new.customer_id OR old.request_hash IS DISTINCT FROM new.request_hash OR old.cart_id IS DISTINCT FROM new.cart_id) EXECUTE FUNCTION refuse('a quote is frozen when its attempt opens');
 COMMENT ON TRIGGER attempts_frozen_quote ON attempts IS 'The customer pays the price that was shown, whatever is edited meanwhile.';
 CREATE TRIGGER attempts_legal_transition BEFORE UPDATE ON attempts FOR EACH ROW WHEN (old.status <> new.status AND NOT attempt_may_become(old.status, new.status)) EXECUTE FUNCTION refuse('an attempt may not take this step');
 COMMENT ON TRIGGER attempts_legal_transition ON attempts IS 'What is decided about money is not undone by code that comes late.';
 CREATE TRIGGER attempts_version BEFORE UPDATE ON attempts FOR EACH ROW EXECUTE FUNCTION count_version();
+CREATE TRIGGER carts_convert_once BEFORE UPDATE ON carts FOR EACH ROW WHEN (old.booking_id IS NOT NULL AND new.booking_id IS DISTINCT FROM old.booking_id) EXECUTE FUNCTION refuse('a cart has room for one booking');
+COMMENT ON TRIGGER carts_convert_once ON carts IS 'Two paid attempts on one cart: the second is given its money back.';
 CREATE TRIGGER cases_resolved_once BEFORE UPDATE ON cases FOR EACH ROW WHEN (old.resolved_at IS NOT NULL) EXECUTE FUNCTION refuse('a case is resolved once');
 COMMENT ON TRIGGER cases_resolved_once ON cases IS 'Two operators at once: the second is told, and no refund is sent twice.';
 CREATE TRIGGER offerings_seats AFTER INSERT ON offerings FOR EACH ROW EXECUTE FUNCTION make_seats();
@@ -470,7 +818,15 @@ COMMENT ON TRIGGER payments_keep_facts ON payments IS 'The gateway''s facts are 
 CREATE TRIGGER refunds_counted AFTER INSERT OR DELETE OR UPDATE OF amount_minor ON refunds FOR EACH ROW EXECUTE FUNCTION count_refund();
 CREATE TRIGGER refunds_stay_with_payment BEFORE UPDATE ON refunds FOR EACH ROW WHEN (old.payment_id <> new.payment_id) EXECUTE FUNCTION refuse('a refund belongs to one payment');
 COMMENT ON TRIGGER refunds_stay_with_payment ON refunds IS 'Else the running totals of two payments would both be wrong.';
+CREATE TRIGGER seats_live_hold BEFORE UPDATE ON seats FOR EACH ROW WHEN (old.held_until > now() AND COALESCE(new.booking_id, new.held_by) <> old.held_by) EXECUTE FUNCTION keep_live_hold();
 CREATE TRIGGER seats_one_booking BEFORE UPDATE ON seats FOR EACH ROW WHEN (old.booking_id IS NOT NULL AND new.booking_id IS NOT NULL AND old.booking_id <> new.booking_id) EXECUTE FUNCTION refuse('a seat has room for one booking');
 COMMENT ON TRIGGER seats_one_booking ON seats IS 'A seat is freed before it is sold again; a sale over a sale is refused, whoever forgot to lock.';
 CREATE TRIGGER seats_stay BEFORE DELETE ON seats FOR EACH ROW EXECUTE FUNCTION refuse('an offering keeps exactly its capacity in seats');
 COMMENT ON TRIGGER seats_stay ON seats IS 'With the primary key, the CHECK and the key to the capacity: exactly that many seats, no more, no fewer.';
+CREATE CONSTRAINT TRIGGER wallet_entries_balanced AFTER INSERT ON wallet_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse_unbalanced();
+CREATE TRIGGER wallet_entries_counted AFTER INSERT ON wallet_entries FOR EACH ROW WHEN (new.account = 'customer'::text) EXECUTE FUNCTION count_wallet_entry();
+CREATE TRIGGER wallet_entries_stay BEFORE DELETE OR UPDATE ON wallet_entries FOR EACH ROW EXECUTE FUNCTION refuse('an entry is never changed, only answered by another');
+CREATE TRIGGER wallets_begin_empty BEFORE INSERT ON wallets FOR EACH ROW WHEN (new.balance_minor <> 0) EXECUTE FUNCTION refuse('only entries change a balance');
+CREATE TRIGGER wallets_count_by_entries BEFORE UPDATE ON wallets FOR EACH ROW WHEN (old.balance_minor <> new.balance_minor AND pg_trigger_depth() = 0) EXECUTE FUNCTION refuse('only entries change a balance');
+
+COMMENT ON CONSTRAINT offerings_shape ON offerings IS 'A slot has a time and a capacity; a consultation has neither, so it has no seats to hold or to count.';

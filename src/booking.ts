@@ -6,7 +6,8 @@
  * *seat* is one unit of that capacity and a row. An *attempt* is one customer's go at booking: one workflow and one
  * `attempts` row. The *quote* is its frozen price. A *try* is one payment object at a gateway. A *booking* exists only
  * once the money is there. A *payment* is money a gateway says it captured; a *refund* is such money on its way back. A
- * *case* is what only a person can decide. The *doorbell* is the signal that says "look at the gateway now".
+ * *case* is what only a person can decide. A *cart* is items booked together or not at all. A *hold* is a claim on seats
+ * that ends by the clock. A *wallet* is a customer's balance with us; its *entries* sum to zero. The *doorbell* is the signal that says "look at the gateway now".
  */
 
 /** Status of an attempt as clients see it. */
@@ -65,9 +66,17 @@ export function cancelVerdict(status: AttemptStatus): 'granted' | 'not-cancelabl
 /** How an attempt ended: the result of its workflow. */
 export type Outcome = 'confirmed' | 'refunded' | 'expired' | 'canceled' | 'failed';
 
-/** Why a refund exists. The first three are failures of settling, the next two happen to money outside an open attempt, and `external` is what went back by other hands. */
-export type RefundReason =
-  'slot-unavailable' | 'offering-closed' | 'amount-mismatch' | 'late-payment' | 'second-payment' | 'external';
+/** Why settling refuses money: the attempt ends by giving it back. */
+export const settlingRefusals = [
+  'slot-unavailable',
+  'offering-closed',
+  'amount-mismatch',
+  'cart-converted',
+  'seats-per-customer',
+] as const;
+
+/** Why a refund exists: settling refused the money, or it came outside an open attempt; `external` is what went back by other hands. */
+export type RefundReason = (typeof settlingRefusals)[number] | 'late-payment' | 'second-payment' | 'external';
 
 /** State of a refund row. `unsent`: owed, the gateway has not acknowledged it yet. */
 export type RefundStatus = 'unsent' | 'pending' | 'succeeded' | 'failed';
@@ -87,7 +96,13 @@ export const actionsFor: Readonly<Record<CaseKind, readonly CaseAction[]>> = {
 };
 
 /** Messages to people; one each per booking, kind and recipient. */
-export type MessageKind = 'booking-confirmed' | 'payment-refunded' | 'refund-failed';
+export type MessageKind = 'booking-confirmed' | 'payment-refunded' | 'refund-failed' | 'provider-booked';
+
+/** What can be booked: a slot has a time and a capacity, a consultation has neither. */
+export type OfferingKind = 'slot' | 'consultation';
+
+/** The method of payment that needs no gateway: a balance with us. */
+export const walletMethod = 'wallet';
 
 /** Money in the smallest unit of its currency: 1999 USD is 19.99 dollars, 500 JPY is 500 yen. */
 export interface Money {
@@ -99,14 +114,16 @@ export interface Money {
 /** One line of a quote: what was asked for at which price, frozen when the attempt opened. */
 export interface QuotedItem {
   offeringId: string;
-  kind: 'slot';
+  kind: OfferingKind;
   title: string;
+  /** 1 for a consultation. */
   seats: number;
-  /** Price of one seat in the smallest unit of the quote's currency. */
+  /** Price of one seat, or of the consultation, in the smallest unit of the quote's currency. */
   priceMinor: number;
-  startsAt: string;
-  endsAt: string;
-  timeZone: string;
+  /** Missing for a consultation, as the next two are. */
+  startsAt?: string;
+  endsAt?: string;
+  timeZone?: string;
   details?: unknown;
 }
 
@@ -118,10 +135,20 @@ export interface Contact {
   locale?: string;
 }
 
+/** One thing a customer wants. */
+export interface WantedItem {
+  offeringId: string;
+  seats: number;
+  details?: unknown;
+}
+
 /** What the client asked for in `POST /v1/bookings`, after validation; the durable input of an attempt. */
 export interface BookingRequest {
-  items: { offeringId: string; seats: number; details?: unknown }[];
-  payment: { method: string };
+  /** Either these or a cart, whose items are read when the attempt opens. */
+  items?: WantedItem[];
+  cartId?: string;
+  /** May be missing for what is free. */
+  payment?: { method: string };
   customer: Contact;
   returnUrl?: string;
 }
@@ -132,6 +159,8 @@ const idPrefixes = {
   payment: 'pay_',
   refund: 'ref_',
   case: 'cas_',
+  cart: 'crt_',
+  entry: 'wen_',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 

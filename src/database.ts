@@ -6,6 +6,7 @@ import type {
   CaseAction,
   CaseKind,
   Contact,
+  OfferingKind,
   QuotedItem,
   RefundReason,
   RefundStatus,
@@ -65,7 +66,9 @@ export interface AttemptRow {
   booking_id: string;
   request_hash: string;
   customer_id: string;
-  method: string;
+  cart_id: string | null;
+  /** Null for what is free. */
+  method: string | null;
   quote: { items: QuotedItem[] };
   total_minor: number;
   currency: string;
@@ -80,6 +83,7 @@ export interface AttemptRow {
   window_seconds: number;
   started_at: Date;
   expires_at: Date | null;
+  hold_until: Date | null;
   ended_at: Date | null;
 }
 
@@ -153,15 +157,58 @@ export interface OfferingRow {
   id: string;
   provider_id: string;
   request_hash: string | null;
-  kind: 'slot';
+  kind: OfferingKind;
   title: string;
-  starts_at: Date;
-  ends_at: Date;
-  time_zone: string;
-  capacity: number;
+  /** Null for a consultation, as the next three are. */
+  starts_at: Date | null;
+  ends_at: Date | null;
+  time_zone: string | null;
+  capacity: number | null;
   price_minor: number;
   currency: string;
+  hold_seconds: number | null;
+  seats_per_customer: number | null;
   attributes: Record<string, string>;
   status: 'open' | 'closed';
   created_at: Date;
+}
+
+/** `carts`. */
+export interface CartRow {
+  id: string;
+  customer_id: string;
+  booking_id: string | null;
+  created_at: Date;
+}
+
+/** `cart_items`. */
+export interface CartItemRow {
+  cart_id: string;
+  offering_id: string;
+  seats: number;
+  details: unknown;
+  added_at: Date;
+}
+
+/** `providers`. */
+export interface ProviderRow {
+  id: string;
+  display_name: string;
+  email: string;
+  locale: string | null;
+  changed_at: Date;
+}
+
+/** `wallet_entries`. */
+export interface WalletEntryRow {
+  id: string;
+  account: 'customer' | 'issued' | 'spent';
+  customer_id: string | null;
+  currency: string;
+  amount_minor: number;
+  kind: 'credit' | 'payment' | 'refund';
+  booking_id: string | null;
+  note: string | null;
+  request_hash: string | null;
+  at: Date;
 }

@@ -49,7 +49,7 @@ async function rewrite(name: string, changes: readonly [from: string | RegExp, t
 /** Replaces `take_seats` by another way of taking seats. */
 async function takeSeatsBy(body: string): Promise<void> {
   await db.raw(`
-    CREATE OR REPLACE FUNCTION take_seats(in_booking_id text, in_items jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+    CREATE OR REPLACE FUNCTION take_seats(in_booking_id text, in_items jsonb, in_own text[], in_hold_until timestamptz) RETURNS boolean LANGUAGE plpgsql AS $$
     DECLARE
       wanted record;
       caught integer[];

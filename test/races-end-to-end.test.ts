@@ -44,7 +44,7 @@ test('control: without the row lock and the rule of the seat both are told that 
   try {
     await broken.db.raw(`
       DROP TRIGGER seats_one_booking ON seats;
-      CREATE OR REPLACE FUNCTION take_seats(in_booking_id text, in_items jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+      CREATE OR REPLACE FUNCTION take_seats(in_booking_id text, in_items jsonb, in_own text[], in_hold_until timestamptz) RETURNS boolean LANGUAGE plpgsql AS $$
       DECLARE wanted text := in_items -> 0 ->> 'offeringId';
       BEGIN
         IF NOT EXISTS (SELECT FROM seats WHERE offering_id = wanted AND booking_id IS NULL) THEN RETURN false; END IF;

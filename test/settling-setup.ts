@@ -72,8 +72,15 @@ export async function addAttempts(db: Knex, wishes: readonly Wanted[][]): Promis
 
 /** What settling needs, with a gateway that has been paid whatever was asked. */
 export function payingDependencies(db: Knex): Dependencies {
-  const gateway: Pick<Gateway, 'name' | 'read'> = {
+  const gateway: Pick<Gateway, 'name' | 'capabilities' | 'read'> = {
     name: 'stub',
+    capabilities: {
+      insideTransaction: false,
+      lookSchedule: [15, 60],
+      looksPerSecond: 5,
+      minimumAmountMinor: null,
+      maximumAmountMinor: 99_999_999,
+    },
     read: async (ref) => {
       const bookingId = ref.slice('pi_'.length);
       return { status: 'paid', total: totalOf(bookingId), chargeRef: `ch_${bookingId}` };

@@ -33,6 +33,9 @@ interface DueMessage {
   paid_minor: number | null;
   paid_currency: string | null;
   reason: string | null;
+  provider_name: string | null;
+  /** Of a message to a provider: the offerings it tells of. */
+  provider_offerings: string[] | null;
 }
 
 export function courierActivities(deps: Dependencies) {
@@ -52,10 +55,13 @@ export function courierActivities(deps: Dependencies) {
   async function dueMessages(): Promise<DueMessage[]> {
     const result = await db.raw<{ rows: DueMessage[] }>(
       `SELECT m.booking_id, m.kind, m.recipient, m.locale, m.tries, a.contact, a.quote, a.total_minor, a.currency,
-         b.reference, r.amount_minor AS paid_minor, r.currency AS paid_currency, r.reason
+         b.reference, r.amount_minor AS paid_minor, r.currency AS paid_currency, r.reason,
+         (SELECT min(display_name) FROM providers WHERE id = ANY (m.provider_ids)) AS provider_name,
+         (SELECT array_agg(id) FROM offerings WHERE provider_id = ANY (m.provider_ids) AND id IN (
+           SELECT item ->> 'offeringId' FROM jsonb_array_elements(a.quote -> 'items') AS item)) AS provider_offerings
        FROM messages m JOIN attempts a USING (booking_id) LEFT JOIN bookings b ON b.id = a.booking_id
        LEFT JOIN LATERAL (SELECT r.amount_minor, r.reason, p.currency FROM refunds r JOIN payments p ON p.id = r.payment_id
-         WHERE p.booking_id = m.booking_id ORDER BY r.created_at DESC LIMIT 1) AS r ON m.kind <> 'booking-confirmed'
+         WHERE p.booking_id = m.booking_id ORDER BY r.created_at DESC LIMIT 1) AS r ON m.kind NOT IN ('booking-confirmed', 'provider-booked')
        WHERE m.next_send_at <= now() ORDER BY m.next_send_at LIMIT ?`,
       [messagesPerRound],
     );
@@ -66,10 +72,14 @@ export function courierActivities(deps: Dependencies) {
     const key = { booking_id: message.booking_id, kind: message.kind, recipient: message.recipient };
     const text = textsFor(message.locale)[message.kind];
     const facts = {
-      name: message.contact.name,
+      name: message.provider_name ?? message.contact.name,
+      customer: message.contact.name,
       reference: message.reference,
       bookingId: message.booking_id,
-      items: message.quote.items,
+      // A provider hears of what is theirs, not of what else is in the cart.
+      items: message.quote.items.filter(
+        ({ offeringId }) => message.provider_offerings?.includes(offeringId) ?? true,
+      ),
       total: {
         amountMinor: message.paid_minor ?? message.total_minor,
         currency: message.paid_currency ?? message.currency,

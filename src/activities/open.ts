@@ -1,11 +1,15 @@
-/** Opening: freezing the quote, and making a payment object the customer can pay. Nobody else can notice any of it. */
+/**
+ * Opening: freezing the quote, and making a payment object the customer can pay. Nobody else can notice any of it, save a
+ * hold that the offering asks for. What needs no money from outside is booked here.
+ */
 import type { Knex } from 'knex';
-import { isOpen, type QuotedItem } from '../booking';
-import type { AttemptRow, OfferingRow, TryRow } from '../database';
+import { isOpen } from '../booking';
+import type { AttemptRow, TryRow } from '../database';
 import type { FailureType } from '../failures';
 import type { Gateway, OpenedTry } from '../gateways/gateway';
 import type { BookInput } from '../workflows/messages';
 import {
+  deriveId,
   gatewayNamed,
   lockAttempt,
   readBackLater,
@@ -15,42 +19,48 @@ import {
   type Refusal,
   type Standing,
 } from './dependencies';
+import { makeQuote } from './quote';
+import { referencesFor } from './settle';
+import { methodNamed } from './wallet';
 
-/** ISO 4217's code for "no currency": a refused start has nothing to pay, and its row says so. */
-const noCurrency = 'XXX';
-
-interface Quote {
-  items: QuotedItem[];
-  totalMinor: number;
-  currency: string;
-  refusal?: { type: FailureType; detail: string };
+/** Where a new attempt stands, and what it is about: a cart's items are known only now. */
+export interface Opened extends Standing {
+  offeringIds: string[];
 }
 
 export function openActivities(deps: Dependencies) {
   const { db, gateways, log, metrics } = deps;
 
   /**
-   * Opens an attempt: its row and frozen quote, the payment object at the gateway, then how to pay. A second run starts
-   * at what is missing; one that finds the attempt ended changes nothing.
+   * Opens an attempt: its row and frozen quote, the payment object at the gateway, then how to pay. What is free or paid
+   * from the wallet is booked with the row. A second run starts at what is missing; one that finds the attempt ended
+   * changes nothing.
    * @returns where the attempt stands; `failed` with its failure when the start was refused
    * @throws `gateway-unavailable` (retried) when the gateway gave no usable answer
    */
-  async function open(input: BookInput): Promise<Standing> {
+  async function open(input: BookInput): Promise<Opened> {
     await db.transaction((trx) => writeAttempt(trx, input));
     await openTry(input.bookingId);
-    return readStanding(db, input.bookingId);
+    return readOpened(input.bookingId);
+  }
+
+  async function readOpened(bookingId: string): Promise<Opened> {
+    const attempt = await db<AttemptRow>('attempts').where({ booking_id: bookingId }).first('quote');
+    const offeringIds = attempt?.quote.items.map((item) => item.offeringId) ?? [];
+    return { ...(await readStanding(db, bookingId)), offeringIds };
   }
 
   async function writeAttempt(trx: Knex.Transaction, input: BookInput): Promise<void> {
     if ((await lockAttempt(trx, input.bookingId)) !== undefined) return;
-    const { request } = input;
-    const quote = await makeQuote(trx, input);
+    const { bookingId, request } = input;
+    const quote = await makeQuote(trx, input, (name) => methodNamed(gateways, name));
     const written = await trx('attempts')
       .insert({
-        booking_id: input.bookingId,
+        booking_id: bookingId,
         request_hash: input.requestHash,
         customer_id: input.customerId,
-        method: request.payment.method,
+        cart_id: quote.cartId,
+        method: request.payment?.method ?? null,
         quote: JSON.stringify({ items: quote.items }),
         total_minor: quote.totalMinor,
         currency: quote.currency,
@@ -67,71 +77,46 @@ export function openActivities(deps: Dependencies) {
       .ignore()
       .returning('booking_id');
     if (written.length === 0) return;
-    if (quote.refusal !== undefined) {
-      metrics.attempts.inc({ outcome: 'failed' });
-      metrics.failures.inc({ type: quote.refusal.type });
-      log.info({ event: 'attempt.refused', bookingId: input.bookingId, failure: quote.refusal.type });
-      return;
-    }
-    await trx('payment_tries').insert({
-      booking_id: input.bookingId,
-      try: 1,
-      gateway: request.payment.method,
-      status: 'opening',
-    });
+    if (quote.refusal !== undefined) tellRefused(bookingId, quote.refusal.type);
+    else if (quote.settlesInside) await settleInside(trx, input);
+    else if (request.payment !== undefined) await beginTry(trx, bookingId, request.payment.method);
   }
 
-  async function makeQuote(trx: Knex.Transaction, { request }: BookInput): Promise<Quote> {
-    const ids = request.items.map((item) => item.offeringId);
-    const offerings = await trx('offerings')
-      .whereIn('id', ids)
-      .select<(OfferingRow & { free: number; started: boolean })[]>(
-        'offerings.*',
-        trx.raw('starts_at <= now() AS started'),
-        trx.raw(
-          '(SELECT count(*) FROM seats WHERE offering_id = offerings.id AND booking_id IS NULL) AS free',
-        ),
-      );
-    const byId = new Map(offerings.map((offering) => [offering.id, offering]));
-    const items: QuotedItem[] = [];
-    let refusal: Quote['refusal'];
-    for (const item of request.items) {
-      const offering = byId.get(item.offeringId);
-      if (offering === undefined) return refused('not-found', `There is no offering ${item.offeringId}.`);
-      items.push({
-        offeringId: offering.id,
-        kind: offering.kind,
-        title: offering.title,
-        seats: item.seats,
-        priceMinor: offering.price_minor,
-        startsAt: offering.starts_at.toISOString(),
-        endsAt: offering.ends_at.toISOString(),
-        timeZone: offering.time_zone,
-        ...(item.details === undefined ? {} : { details: item.details }),
-      });
-      refusal ??= refuseItem(offering, item.seats);
-    }
-    const totalMinor = items.reduce((sum, item) => sum + item.priceMinor * item.seats, 0);
-    const currencies = new Set(offerings.map((offering) => offering.currency));
-    const [currency = noCurrency] = currencies;
-    const unpayable = refuseTotal(totalMinor, currencies, request.payment.method);
-    if (unpayable !== undefined) return refused('invalid-request', unpayable);
-    return { items, totalMinor, currency, ...(refusal === undefined ? {} : { refusal }) };
+  /** Books at once what needs nobody outside: money, seats and booking in this transaction, or nothing of it. */
+  async function settleInside(trx: Knex.Transaction, { bookingId, request }: BookInput): Promise<void> {
+    const result = await trx.raw<{ rows: { refusal: FailureType | null }[] }>(
+      'SELECT settle_inside(?, ?, ?, ?) AS refusal',
+      [bookingId, deriveId('payment', bookingId), deriveId('entry', bookingId), referencesFor(bookingId)],
+    );
+    const refusal = result.rows[0]?.refusal ?? null;
+    const gateway = request.payment?.method ?? 'none';
+    metrics.tries.inc({ gateway, result: refusal === null ? 'paid' : 'refused' });
+    if (refusal !== null) return tellRefused(bookingId, refusal);
+    metrics.attempts.inc({ outcome: 'confirmed' });
+    log.info({ event: 'payment.settled', bookingId, status: 'confirmed', refundId: null });
   }
 
-  /** Why a total cannot be paid by this method at all, if so. */
-  function refuseTotal(
-    totalMinor: number,
-    currencies: ReadonlySet<string>,
-    method: string,
-  ): string | undefined {
-    const [currency = noCurrency, second] = currencies;
-    if (second !== undefined) return 'All items of one booking must have the same currency.';
-    const { minimumAmountMinor, maximumAmountMinor } = gatewayNamed(gateways, method).capabilities;
-    const minimum = minimumAmountMinor[currency];
-    if (minimum === undefined) return `${method} does not take ${currency} here.`;
-    if (totalMinor >= minimum && totalMinor <= maximumAmountMinor) return undefined;
-    return `${method} takes ${minimum} to ${maximumAmountMinor} ${currency} (smallest unit), not ${totalMinor}.`;
+  function tellRefused(bookingId: string, failure: FailureType): void {
+    metrics.attempts.inc({ outcome: 'failed' });
+    metrics.failures.inc({ type: failure });
+    log.info({ event: 'attempt.refused', bookingId, failure });
+  }
+
+  /** Holds the seats where the offerings ask for it, and writes the try whose payment object is made next. */
+  async function beginTry(trx: Knex.Transaction, bookingId: string, gateway: string): Promise<void> {
+    const held = await trx.raw<{ rows: { held: boolean }[] }>('SELECT hold_seats(?) AS held', [bookingId]);
+    if (held.rows[0]?.held !== true) {
+      // Somebody was faster since the quote was made a moment ago.
+      await trx('attempts')
+        .where({ booking_id: bookingId })
+        .update({
+          status: 'failed',
+          failure: JSON.stringify({ type: 'slot-unavailable' }),
+          ended_at: trx.fn.now(),
+        });
+      return tellRefused(bookingId, 'slot-unavailable');
+    }
+    await trx('payment_tries').insert({ booking_id: bookingId, try: 1, gateway, status: 'opening' });
   }
 
   /** Makes the payment object of the attempt's newest try, unless it stands already. */
@@ -219,7 +204,7 @@ export function openActivities(deps: Dependencies) {
    * No payment object could be made in time: the attempt ends. Nobody holds a secret to pay by, so no money can come.
    * Writes the attempt's row when even that is missing.
    */
-  async function giveUpOpening(input: BookInput): Promise<Standing> {
+  async function giveUpOpening(input: BookInput): Promise<Opened> {
     const { bookingId } = input;
     await db.transaction((trx) => writeAttempt(trx, input));
     const changed = await db('attempts')
@@ -235,7 +220,7 @@ export function openActivities(deps: Dependencies) {
       metrics.failures.inc({ type: 'gateway-unavailable' });
       log.warn({ event: 'attempt.failed', bookingId, failure: 'gateway-unavailable' });
     }
-    return readStanding(db, bookingId);
+    return readOpened(bookingId);
   }
 
   /**
@@ -283,7 +268,7 @@ export function openActivities(deps: Dependencies) {
     await trx('payment_tries').insert({
       booking_id: bookingId,
       try: newest.try + 1,
-      gateway: attempt.method,
+      gateway: newest.gateway,
       status: 'opening',
     });
     return 'go on';
@@ -292,28 +277,16 @@ export function openActivities(deps: Dependencies) {
   return { open, retry, giveUpOpening };
 }
 
-/** A start that has nothing to quote. */
-function refused(type: FailureType, detail: string): Quote {
-  return { items: [], totalMinor: 0, currency: noCurrency, refusal: { type, detail } };
-}
-
-function refuseItem(
-  offering: OfferingRow & { free: number; started: boolean },
-  seats: number,
-): Quote['refusal'] {
-  if (offering.status !== 'open' || offering.started) {
-    return { type: 'offering-closed', detail: `“${offering.title}” cannot be booked any more.` };
-  }
-  if (offering.free >= seats) return undefined;
-  const left = offering.free === 0 ? 'no seats left' : `only ${offering.free} of ${seats} seats left`;
-  return { type: 'slot-unavailable', detail: `“${offering.title}” has ${left}.` };
-}
-
 /** The window counts from now, and so do the payment watch's looks: after opening, and anew after each accepted retry. */
 async function startWindow(trx: Knex.Transaction, bookingId: string, gateway: Gateway): Promise<void> {
   await trx('attempts')
     .where({ booking_id: bookingId })
-    .update({ expires_at: trx.raw('now() + make_interval(secs => window_seconds)') });
+    .update({
+      // A hold has its own end, which no retry moves; its last minute is for settling.
+      expires_at: trx.raw(
+        "coalesce(hold_until - interval '60 seconds', now() + make_interval(secs => window_seconds))",
+      ),
+    });
   await trx('payment_tries')
     .where({ booking_id: bookingId, status: 'open' })
     .update({
@@ -327,14 +300,15 @@ async function startWindow(trx: Knex.Transaction, bookingId: string, gateway: Ga
 
 /** What a new try would be refused for when it settled, if anything: better now than after the money came. */
 async function bookableStill(trx: Knex.Transaction, attempt: AttemptRow): Promise<FailureType | undefined> {
-  const result = await trx.raw<{ rows: { open: boolean; enough: boolean }[] }>(
-    `SELECT bool_and(o.status = 'open' AND o.starts_at > now()) AS open,
-       bool_and((SELECT count(*) FROM seats WHERE offering_id = o.id AND booking_id IS NULL)
-         >= (item ->> 'seats')::integer) AS enough
-     FROM jsonb_array_elements(?::jsonb -> 'items') AS item JOIN offerings AS o ON o.id = item ->> 'offeringId'`,
-    [JSON.stringify(attempt.quote)],
+  const result = await trx.raw<{ rows: { refusal: FailureType | null; enough: boolean }[] }>(
+    `SELECT refusal_of(a) AS refusal, NOT EXISTS (
+       SELECT FROM jsonb_array_elements(a.quote -> 'items') AS item
+       WHERE item ->> 'kind' IS DISTINCT FROM 'consultation'
+         AND seats_free(item ->> 'offeringId', a.customer_id) < (item ->> 'seats')::integer) AS enough
+     FROM attempts AS a WHERE a.booking_id = ?`,
+    [attempt.booking_id],
   );
   const row = result.rows[0];
-  if (row?.open !== true) return 'offering-closed';
-  return row.enough ? undefined : 'slot-unavailable';
+  if (row === undefined) throw new Error(`Bug: no attempt ${attempt.booking_id}`);
+  return row.refusal ?? (row.enough ? undefined : 'slot-unavailable');
 }

@@ -1,7 +1,13 @@
 /** Giving back: sending a refund, reading it back, and opening a case when it cannot be done. Never swallows a failure. */
 import { Context } from '@temporalio/activity';
 import type { Knex } from 'knex';
-import type { AttemptStatus, CaseKind, MessageKind, RefundReason } from '../booking';
+import {
+  settlingRefusals,
+  type AttemptStatus,
+  type CaseKind,
+  type MessageKind,
+  type RefundReason,
+} from '../booking';
 import type { CaseRow, RefundRow } from '../database';
 import type { Gateway, RefundState, RefundToSend } from '../gateways/gateway';
 import { caseWorkflowId, type RefundProgress, type Ring } from '../workflows/messages';
@@ -14,6 +20,7 @@ import {
   type Dependencies,
 } from './dependencies';
 import { recordHeard } from './heard';
+import { creditRefund, methodNamed, refundEntryId } from './wallet';
 
 /** A refund with what is needed to send or read it. */
 export interface OwedRefund extends RefundRow {
@@ -98,7 +105,7 @@ async function openCase(
  * Reasons whose refund is the attempt's own end. Any other refund is of stray money: it leaves the status of its attempt
  * as it was.
  */
-const settlingReasons: readonly RefundReason[] = ['slot-unavailable', 'offering-closed', 'amount-mismatch'];
+const settlingReasons: readonly RefundReason[] = settlingRefusals;
 
 /** Moves the attempt along with its refund, and raises its version in any case: the refund is part of what it shows. */
 export async function moveAttempt(
@@ -117,6 +124,11 @@ export async function moveAttempt(
         : trx.raw('status'),
       ...(to === 'refunded' ? { ended_at: trx.raw('coalesce(ended_at, now())') } : {}),
     });
+}
+
+/** Whether a refund's money moves in our own transaction: then recording it as done is the deed. */
+function isInside({ gateways }: Dependencies, refund: OwedRefund): boolean {
+  return methodNamed(gateways, refund.gateway).capabilities.insideTransaction;
 }
 
 /** Marks a refund as done: the row, the attempt, and the one message. */
@@ -174,6 +186,7 @@ async function recordRefund(
       return { refundId, status: 'pending' };
     }
     if (reached === 'succeeded') {
+      if (isInside(deps, refund)) await creditRefund(trx, refund);
       await recordRefunded(trx, refund);
       await closeOverdueCase(trx, refund);
       if (settlingReasons.includes(refund.reason)) deps.metrics.attempts.inc({ outcome: 'refunded' });
@@ -235,6 +248,7 @@ export async function readRefundsAgain(
   for (const { id } of refunds) {
     if (await settledByHand(db, id)) continue;
     const refund = await readOwed(db, id);
+    if (isInside(deps, refund)) continue;
     const gateway = gatewayNamed(gateways, refund.gateway);
     const state = await gateway.readRefund(asSent(refund));
     if (state.status === 'unknown') throw readBackLater(gateway, state);
@@ -258,6 +272,10 @@ export function refundActivities(deps: Dependencies) {
     const refund = await readOwed(db, refundId);
     const known = await alreadyDecided(refund);
     if (known !== undefined) return known;
+    if (isInside(deps, refund)) {
+      const moved = { status: 'succeeded', refundRef: refundEntryId(refundId) } as const;
+      return recordRefund(deps, refund, moved, thisWorkflow());
+    }
     const gateway = gatewayNamed(gateways, refund.gateway);
     const found = await gateway.readRefund(asSent(refund));
     if (found.status === 'unknown') throw readBackLater(gateway, found);
@@ -293,6 +311,7 @@ export function refundActivities(deps: Dependencies) {
     await recordHeard(db, refund.booking_id, heard);
     const known = await alreadyDecided(refund);
     if (known !== undefined) return known;
+    if (isInside(deps, refund)) return { refundId, status: 'unsent' };
     const gateway = gatewayNamed(gateways, refund.gateway);
     const state = await gateway.readRefund(asSent(refund));
     if (state.status === 'unknown') throw readBackLater(gateway, state);

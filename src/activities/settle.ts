@@ -8,6 +8,7 @@ import type { Ring } from '../workflows/messages';
 import { ring } from '../doorbell';
 import { recordHeard } from './heard';
 import { readRefundsAgain, thisWorkflow } from './refunds';
+import { methodNamed } from './wallet';
 import {
   deriveId,
   gatewayNamed,
@@ -31,7 +32,7 @@ interface Captured {
 export type EmptyOutcome = 'expired' | 'canceled';
 
 /** References to choose from: 50 bits clash once in millions, and the second choice settles it. */
-function referencesFor(bookingId: string): string[] {
+export function referencesFor(bookingId: string): string[] {
   return ['', '\u0000second'].map((salt) =>
     makeReference(
       createHash('sha256')
@@ -87,10 +88,12 @@ export function settleActivities(deps: Dependencies) {
    */
   async function settle(bookingId: string, heard: Ring[]): Promise<Standing> {
     await recordHeard(db, bookingId, heard);
-    const tries = await db<TryRow>('payment_tries')
-      .where({ booking_id: bookingId })
-      .whereNotNull('gateway_ref')
-      .orderBy('try');
+    const tries = (
+      await db<TryRow>('payment_tries')
+        .where({ booking_id: bookingId })
+        .whereNotNull('gateway_ref')
+        .orderBy('try')
+    ).filter((row) => !methodNamed(gateways, row.gateway).capabilities.insideTransaction);
     for (const row of tries) await settleTry(row, heard);
     await passOnStrays(tries, heard);
     // A refund can fail after it said success, and its ring can come while this workflow is still here.

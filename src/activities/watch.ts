@@ -4,18 +4,22 @@
  */
 import { Context } from '@temporalio/activity';
 import { ring } from '../doorbell';
-import type { Gateway, PaymentState, RefundState } from '../gateways/gateway';
+import type { Gateway, PaymentMethod, PaymentState, RefundState } from '../gateways/gateway';
 import type { AttemptStatus } from '../booking';
 import type { Ring } from '../workflows/messages';
 import type { Dependencies } from './dependencies';
 import { asSent, type OwedRefund } from './refunds';
 import { standBy } from './standing';
+import { wallet } from './wallet';
 
 /** Pause between two rounds, in ms: below the granularity of any gateway's schedule. */
 const roundMs = 500;
 
 /** When a refund under way is looked at, in minutes after the last word; then hourly. Gateways finish most at once or overnight. */
 const refundLooksMinutes = [1, 5, 15, 60];
+
+/** Wallet refunds rung for in one round; bounds how long a round may hold the loop. */
+const walletRingsPerRound = 20;
 
 interface DueTry {
   booking_id: string;
@@ -36,6 +40,7 @@ export function watchActivities(deps: Dependencies) {
         await lookAtTries(gateway);
         await lookAtRefunds(gateway);
       }
+      await ringForUnsent();
     });
   }
 
@@ -95,13 +100,7 @@ export function watchActivities(deps: Dependencies) {
       .select<OwedRefund[]>('r.*', 'p.booking_id', 'p.gateway', 'p.gateway_ref', 'p.currency');
     for (const refund of due) {
       Context.current().heartbeat();
-      const minutes = refundLooksMinutes[Math.min(refund.looks + 1, refundLooksMinutes.length - 1)] ?? 60;
-      await db('refunds')
-        .where({ id: refund.id })
-        .update({
-          looks: refund.looks + 1,
-          next_look_at: db.raw('now() + make_interval(mins => ?)', [minutes]),
-        });
+      await lookLater(refund);
       // One that nobody sent: whoever should have is waiting, or gone. The ring finds out.
       const state: RefundState | undefined =
         refund.status === 'unsent' ? undefined : await gateway.readRefund(asSent(refund));
@@ -111,7 +110,33 @@ export function watchActivities(deps: Dependencies) {
     }
   }
 
-  async function ringFor(gateway: Gateway, bookingId: string | null, ref: string): Promise<void> {
+  /** Wallet money is given back by its workflow alone; one that did not is rung. */
+  async function ringForUnsent(): Promise<void> {
+    const due = await db('refunds as r')
+      .join('payments as p', 'p.id', 'r.payment_id')
+      .where('p.gateway', wallet.name)
+      .where('r.status', 'unsent')
+      .where('r.next_look_at', '<=', db.fn.now())
+      .limit(walletRingsPerRound)
+      .select<OwedRefund[]>('r.*', 'p.booking_id', 'p.gateway', 'p.gateway_ref', 'p.currency');
+    for (const refund of due) {
+      Context.current().heartbeat();
+      await lookLater(refund);
+      await ringFor(wallet, refund.booking_id, refund.gateway_ref);
+    }
+  }
+
+  async function lookLater(refund: OwedRefund): Promise<void> {
+    const minutes = refundLooksMinutes[Math.min(refund.looks + 1, refundLooksMinutes.length - 1)] ?? 60;
+    await db('refunds')
+      .where({ id: refund.id })
+      .update({
+        looks: refund.looks + 1,
+        next_look_at: db.raw('now() + make_interval(mins => ?)', [minutes]),
+      });
+  }
+
+  async function ringFor(gateway: PaymentMethod, bookingId: string | null, ref: string): Promise<void> {
     const rung: Ring = { by: 'watch', gateway: gateway.name, ref, at: new Date().toISOString() };
     await ring(deps.temporal, deps.taskQueue, { bookingId, gateway: gateway.name, ref }, rung);
   }

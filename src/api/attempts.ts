@@ -53,13 +53,16 @@ function outcomeOf(error: unknown): Outcome {
 
 /** The memo and everything else Temporal shows in clear holds ids, fixed words and marks only. */
 function startOperation(deps: ApiDependencies, input: BookInput) {
-  const { items, payment } = input.request;
+  const { items = [], payment, cartId } = input.request;
+  // What a cart holds is read, and shown, when the attempt opens.
   const offeringIds = items.map((item) => item.offeringId);
   const seats = items.reduce((sum, item) => sum + item.seats, 0);
+  const wanted = cartId === undefined ? `${seats} seat(s) in ${offeringIds.length} offering(s)` : 'a cart';
+  const method = payment?.method ?? 'none';
   const shown: SearchAttributePair[] = [
     { key: searchAttributes.bookingStatus, value: 'awaiting_payment' },
     { key: searchAttributes.offeringIds, value: offeringIds },
-    { key: searchAttributes.gateway, value: payment.method },
+    { key: searchAttributes.gateway, value: method },
     { key: searchAttributes.needsAttention, value: false },
     { key: searchAttributes.bookingId, value: input.bookingId },
   ];
@@ -71,7 +74,7 @@ function startOperation(deps: ApiDependencies, input: BookInput) {
     workflowIdReusePolicy: 'REJECT_DUPLICATE',
     memo: { owner: ownerMark(deps.config.appSecret, input.customerId) },
     typedSearchAttributes: shown,
-    staticSummary: `An attempt to book ${seats} seat(s) in ${offeringIds.length} offering(s), paid by ${payment.method}`,
+    staticSummary: `An attempt to book ${wanted}, paid by ${method}`,
   });
 }
 

@@ -2,7 +2,9 @@
 import { z } from 'zod';
 import { attemptStatuses, isId } from '../booking';
 import { failures, type FailureType } from '../failures';
-import { offeringId } from './offering-schemas';
+import { cartId } from './cart-schemas';
+import { details, itemsMax, seats } from './item-schemas';
+import { offeringId, offeringKind } from './offering-schemas';
 import { pageQuery } from './pages';
 import { currency, instantShown, languageTag, line } from './validation';
 
@@ -12,21 +14,9 @@ export const bookingId = z
   .refine((text) => isId('booking', text), 'Not the id of a booking.')
   .meta({ example: 'bkg_5h0q2m4c8d6e9f1g3j7k5n2p' });
 
-/** Largest `details` of an item, in bytes of JSON. */
-const detailsLimit = 8 * 1024;
-
-const details = z
-  .unknown()
-  .refine(
-    (value) => value === undefined || Buffer.byteLength(JSON.stringify(value)) <= detailsLimit,
-    'At most 8 KiB of JSON.',
-  )
-  .optional()
-  .meta({ description: 'Any JSON for the provider, kept unchanged. Private: in no list and no log.' });
-
 const item = z.strictObject({
   offeringId,
-  seats: z.int().min(1).max(8).default(1),
+  seats,
   details,
 });
 
@@ -51,14 +41,23 @@ export const newBooking = z
     items: z
       .array(item)
       .min(1)
-      .max(20)
+      .max(itemsMax)
       .refine(
         (items) => new Set(items.map((one) => one.offeringId)).size === items.length,
         'Each offering once; ask for several seats by `seats`.',
-      ),
-    payment: z.strictObject({ method }),
+      )
+      .optional(),
+    cartId: cartId.optional().meta({ description: 'Instead of items: everything in this cart, or nothing.' }),
+    payment: z
+      .strictObject({ method })
+      .optional()
+      .meta({ description: 'May be missing where everything is free.' }),
     customer,
     returnUrl: returnUrl.optional(),
+  })
+  .refine(({ items, cartId }) => (items === undefined) !== (cartId === undefined), {
+    path: ['items'],
+    message: 'Name either items or a cartId.',
   })
   .meta({ id: 'NewBooking', outputId: 'NewBookingValidated' });
 export type NewBooking = z.output<typeof newBooking>;
@@ -115,7 +114,7 @@ export const bookingView = z
     items: z.array(
       z.object({
         offeringId,
-        kind: z.literal('slot'),
+        kind: offeringKind,
         title: z.string(),
         seats: z.int(),
         startsAt: instantShown.optional(),
@@ -125,14 +124,17 @@ export const bookingView = z
       }),
     ),
     total,
-    payment: z.object({
-      method: z.string(),
-      try: z.int().meta({ description: 'One plus the accepted retries.' }),
-      gatewayRef: z.string().optional(),
-      clientSecret: z.string().optional().meta({ description: 'For its owner, while payable.' }),
-      checkoutUrl: z.string().optional(),
-      parameters: z.record(z.string(), z.string()).optional(),
-    }),
+    payment: z
+      .object({
+        method: z.string(),
+        try: z.int().meta({ description: 'One plus the accepted retries.' }),
+        gatewayRef: z.string().optional(),
+        clientSecret: z.string().optional().meta({ description: 'For its owner, while payable.' }),
+        checkoutUrl: z.string().optional(),
+        parameters: z.record(z.string(), z.string()).optional(),
+      })
+      .optional()
+      .meta({ description: 'Missing for what is free and named no method.' }),
     retryable: z.boolean(),
     failure: z
       .object({ type: z.enum(failureTypes), detail: z.string(), code: z.string().optional() })

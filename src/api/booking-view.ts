@@ -51,7 +51,7 @@ const joins = `
     SELECT provider_id, starts_at FROM offerings
     WHERE a.failure ->> 'type' = 'slot-unavailable'
       AND id IN (SELECT item ->> 'offeringId' FROM jsonb_array_elements(a.quote -> 'items') AS item)
-    ORDER BY (SELECT count(*) FROM seats WHERE offering_id = offerings.id AND booking_id IS NULL), starts_at
+    ORDER BY seats_free(id, NULL), starts_at
     LIMIT 1) o ON true`;
 
 /** Reads attempts for their view. `condition` is SQL over `a` (attempts) and `b` (bookings), with its order and limit. */
@@ -100,15 +100,15 @@ export function showBooking(record: BookingRecord, viewer: Viewer, details: bool
       kind: item.kind,
       title: item.title,
       seats: item.seats,
-      startsAt: item.startsAt,
-      endsAt: item.endsAt,
-      timeZone: item.timeZone,
+      ...(item.startsAt === undefined ? {} : { startsAt: item.startsAt }),
+      ...(item.endsAt === undefined ? {} : { endsAt: item.endsAt }),
+      ...(item.timeZone === undefined ? {} : { timeZone: item.timeZone }),
       ...(details && item.details !== undefined && seesDetails(viewer, item.offeringId)
         ? { details: item.details }
         : {}),
     })),
     total: { amountMinor: record.total_minor, currency: record.currency },
-    payment: paymentOf(record, viewer),
+    ...paymentOf(record, viewer),
     retryable: isRetryable(record),
     ...(failure === undefined ? {} : { failure }),
     ...refundOf(record),
@@ -123,14 +123,17 @@ function seesDetails(viewer: Viewer, offeringId: string): boolean {
   return viewer.as === 'owner' || (viewer.as === 'provider' && viewer.offerings.has(offeringId));
 }
 
-function paymentOf(record: BookingRecord, viewer: Viewer): BookingView['payment'] {
+function paymentOf(record: BookingRecord, viewer: Viewer): Pick<BookingView, 'payment'> {
+  if (record.method === null) return {};
   const payable = record.status === 'awaiting_payment' && record.try_status === 'open';
   const secrets = payable && viewer.as === 'owner' ? record.how_to_pay : null;
   return {
-    method: record.method,
-    try: record.tries,
-    ...(record.gateway_ref === null ? {} : { gatewayRef: record.gateway_ref }),
-    ...secrets,
+    payment: {
+      method: record.method,
+      try: record.tries,
+      ...(record.gateway_ref === null ? {} : { gatewayRef: record.gateway_ref }),
+      ...secrets,
+    },
   };
 }
 
@@ -153,6 +156,9 @@ function refundOf(record: BookingRecord): Pick<BookingView, 'refund'> {
 /** Sentences for people; what a row itself says about its failure comes first. */
 const sentences: Partial<Record<FailureType, string>> = {
   'slot-unavailable': 'Somebody else paid for the last seats first.',
+  'insufficient-funds': 'The wallet holds less than the total.',
+  'cart-converted': 'A booking was made from this cart already.',
+  'seats-per-customer': 'You have as many seats there as one customer may have.',
   'offering-closed': 'The offering was closed, or had started, before the payment arrived.',
   'amount-mismatch': 'The amount or currency that was paid is not the one that was quoted.',
   'payment-declined': 'The payment was declined. Try again, or use another card.',

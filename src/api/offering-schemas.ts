@@ -1,6 +1,6 @@
 /** Shapes of offerings, as requests send them and answers show them. */
 import { z } from 'zod';
-import { isId } from '../booking';
+import { isId, type OfferingKind } from '../booking';
 import { pageQuery } from './pages';
 import { instant, instantShown, line, money, timeZone } from './validation';
 
@@ -18,8 +18,13 @@ const attributes = z
 /** Length of a slot whose end was not given. */
 const defaultLengthMs = 60 * 60_000;
 
-/** Body of `POST /v1/offerings`. `endsAt` defaults to an hour after `startsAt`. */
-export const newOffering = z
+/** Kind of an offering. */
+export const offeringKind = z.enum(['slot', 'consultation'] satisfies OfferingKind[]);
+
+/** Longest hold, in seconds: a day; a seat held longer is sold without money. Shortest: what a payment needs. */
+const holdSeconds = z.int().min(5).max(86_400);
+
+const newSlot = z
   .strictObject({
     kind: z.literal('slot'),
     title: line(200),
@@ -28,6 +33,12 @@ export const newOffering = z
     timeZone: timeZone.default('UTC'),
     capacity: z.int().min(1).max(10_000).default(1),
     price: money,
+    holdSeconds: holdSeconds
+      .optional()
+      .meta({
+        description: 'Holds the seats this long for whoever is paying. Without it the first payer gets them.',
+      }),
+    seatsPerCustomer: z.int().min(1).max(10_000).optional(),
     attributes: attributes.default({}),
   })
   .refine(({ startsAt, endsAt }) => endsAt === undefined || endsAt > startsAt, {
@@ -38,6 +49,20 @@ export const newOffering = z
     ...body,
     endsAt: body.endsAt ?? new Date(Date.parse(body.startsAt) + defaultLengthMs).toISOString(),
   }))
+  .meta({ id: 'NewSlot', outputId: 'NewSlotValidated' });
+
+const newConsultation = z
+  .strictObject({
+    kind: z.literal('consultation'),
+    title: line(200),
+    price: money,
+    attributes: attributes.default({}),
+  })
+  .meta({ id: 'NewConsultation', outputId: 'NewConsultationValidated' });
+
+/** Body of `POST /v1/offerings`. A slot's `endsAt` defaults to an hour after `startsAt`; a consultation has no time and no seats. */
+export const newOffering = z
+  .discriminatedUnion('kind', [newSlot, newConsultation])
   .meta({ id: 'NewOffering', outputId: 'NewOfferingValidated' });
 export type NewOffering = z.output<typeof newOffering>;
 
@@ -56,15 +81,21 @@ export const offeringChange = z
 export const offeringView = z
   .object({
     id: offeringId,
-    kind: z.literal('slot'),
+    kind: offeringKind,
     providerId: z.string(),
+    displayName: z.string().optional().meta({ description: 'What the provider calls itself.' }),
     title: z.string(),
-    startsAt: instantShown,
-    endsAt: instantShown,
-    timeZone: z.string(),
-    capacity: z.int(),
-    seatsAvailable: z.int().meta({ description: 'Seats nobody has paid for yet.' }),
+    startsAt: instantShown.optional(),
+    endsAt: instantShown.optional(),
+    timeZone: z.string().optional(),
+    capacity: z.int().optional(),
+    seatsAvailable: z
+      .int()
+      .nullable()
+      .meta({ description: 'Seats that are neither paid for nor held; null when unlimited.' }),
     price: money,
+    holdSeconds: z.int().optional(),
+    seatsPerCustomer: z.int().optional(),
     attributes: z.record(z.string(), z.string()),
     status: z.enum(['open', 'closed']),
     createdAt: instantShown,
@@ -75,13 +106,15 @@ export type OfferingView = z.infer<typeof offeringView>;
 /** Query of `GET /v1/offerings`. */
 export const offeringQuery = z.strictObject({
   providerId: z.string().min(1).max(255).optional(),
-  kind: z.literal('slot').optional(),
+  kind: offeringKind.optional(),
   from: instant.optional().meta({ description: 'Starts at or after.' }),
   to: instant.optional().meta({ description: 'Starts before.' }),
   available: z
     .enum(['true', 'false'])
     .optional()
-    .meta({ description: 'true: open, not started, and with at least one free seat.' }),
+    .meta({
+      description: 'true: open, not started, and with at least one free seat where seats are counted.',
+    }),
   ...pageQuery,
 });
 export type OfferingQuery = z.output<typeof offeringQuery>;

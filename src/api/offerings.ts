@@ -21,12 +21,13 @@ import { invalid, Problem } from './problem';
 import { defineRoute, type Asked, type Route } from './route';
 
 interface ListedOffering extends OfferingRow {
-  seats_available: number;
-  starts_micros: number;
+  seats_available: number | null;
+  sort_micros: number;
+  display_name: string | null;
 }
 
-const freeSeats =
-  '(SELECT count(*) FROM seats WHERE seats.offering_id = offerings.id AND seats.booking_id IS NULL)';
+/** What lists are sorted by: the start; what has no time comes last. An index serves it. */
+const sortKey = `coalesce(starts_at, timestamptz '2200-01-01 00:00:00+00')`;
 
 const idOnly = z.strictObject({ id: offeringId });
 const tag = 'Offerings';
@@ -114,7 +115,9 @@ async function publish(
     response.status(200).json(known);
     return;
   }
-  if (Date.parse(body.startsAt) <= Date.now()) throw invalid('/startsAt', 'Must lie in the future.');
+  if (body.kind === 'slot' && Date.parse(body.startsAt) <= Date.now()) {
+    throw invalid('/startsAt', 'Must lie in the future.');
+  }
   const written = await deps
     .db<OfferingRow>('offerings')
     .insert({
@@ -123,10 +126,7 @@ async function publish(
       request_hash: idempotencyKey === undefined ? null : requestHash,
       kind: body.kind,
       title: body.title,
-      starts_at: new Date(body.startsAt),
-      ends_at: new Date(body.endsAt),
-      time_zone: body.timeZone,
-      capacity: body.capacity,
+      ...(body.kind === 'slot' ? slotColumns(body) : {}),
       price_minor: body.price.amountMinor,
       currency: body.price.currency,
       attributes: body.attributes,
@@ -144,6 +144,17 @@ async function publish(
     .status(201)
     .location(`/v1/offerings/${id}`)
     .json(await read(deps, id, 'db'));
+}
+
+function slotColumns(body: Extract<NewOffering, { kind: 'slot' }>): Partial<OfferingRow> {
+  return {
+    starts_at: new Date(body.startsAt),
+    ends_at: new Date(body.endsAt),
+    time_zone: body.timeZone,
+    capacity: body.capacity,
+    hold_seconds: body.holdSeconds ?? null,
+    seats_per_customer: body.seatsPerCustomer ?? null,
+  };
 }
 
 /** @throws Problem `idempotency-key-reused` when the key was used with another body */
@@ -186,24 +197,22 @@ async function change(
 async function list(deps: ApiDependencies, query: OfferingQuery) {
   const after = readCursor(query.cursor);
   const rows = selectOfferings(deps.reading)
-    .orderBy([{ column: 'starts_at' }, { column: 'id' }])
+    .orderByRaw(`${sortKey}, id`)
     .limit(query.limit + 1);
   if (query.providerId !== undefined) void rows.where({ provider_id: query.providerId });
   if (query.kind !== undefined) void rows.where({ kind: query.kind });
   if (query.from !== undefined) void rows.where('starts_at', '>=', new Date(query.from));
   if (query.to !== undefined) void rows.where('starts_at', '<', new Date(query.to));
   if (query.available === 'true') {
-    void rows.where({ status: 'open' }).where('starts_at', '>', deps.reading.fn.now());
-    void rows.whereRaw(
-      'EXISTS (SELECT FROM seats WHERE seats.offering_id = offerings.id AND seats.booking_id IS NULL)',
-    );
+    void rows.where({ status: 'open' }).whereRaw(`${sortKey} > now()`);
+    void rows.whereRaw(`(kind = 'consultation' OR seats_free(id, NULL) > 0)`);
   }
   if (after !== undefined)
-    void rows.whereRaw(`(starts_at, id) > (${instantOfMicros}, ?)`, [after.micros, after.id]);
+    void rows.whereRaw(`(${sortKey}, id) > (${instantOfMicros}, ?)`, [after.micros, after.id]);
   return cutPage(
     (await rows) as ListedOffering[],
     query.limit,
-    (row) => ({ micros: row.starts_micros, id: row.id }),
+    (row) => ({ micros: row.sort_micros, id: row.id }),
     show,
   );
 }
@@ -211,8 +220,9 @@ async function list(deps: ApiDependencies, query: OfferingQuery) {
 function selectOfferings(db: ApiDependencies['db']) {
   return db<OfferingRow>('offerings').select(
     'offerings.*',
-    db.raw(`${freeSeats} AS seats_available`),
-    db.raw(`${microsOf('starts_at')} AS starts_micros`),
+    db.raw(`CASE kind WHEN 'slot' THEN seats_free(id, NULL) END AS seats_available`),
+    db.raw(`${microsOf(sortKey)} AS sort_micros`),
+    db.raw('(SELECT display_name FROM providers WHERE providers.id = offerings.provider_id) AS display_name'),
   );
 }
 
@@ -221,13 +231,16 @@ function show(row: ListedOffering): OfferingView {
     id: row.id,
     kind: row.kind,
     providerId: row.provider_id,
+    ...(row.display_name === null ? {} : { displayName: row.display_name }),
     title: row.title,
-    startsAt: row.starts_at.toISOString(),
-    endsAt: row.ends_at.toISOString(),
-    timeZone: row.time_zone,
-    capacity: row.capacity,
+    ...(row.starts_at === null ? {} : { startsAt: row.starts_at.toISOString() }),
+    ...(row.ends_at === null ? {} : { endsAt: row.ends_at.toISOString() }),
+    ...(row.time_zone === null ? {} : { timeZone: row.time_zone }),
+    ...(row.capacity === null ? {} : { capacity: row.capacity }),
     seatsAvailable: row.seats_available,
     price: { amountMinor: row.price_minor, currency: row.currency },
+    ...(row.hold_seconds === null ? {} : { holdSeconds: row.hold_seconds }),
+    ...(row.seats_per_customer === null ? {} : { seatsPerCustomer: row.seats_per_customer }),
     attributes: row.attributes,
     status: row.status,
     createdAt: row.created_at.toISOString(),

@@ -26,6 +26,10 @@ export const explanations: Readonly<Record<FailureType, { when: string; act: str
     when: 'There is no such thing, or it belongs to somebody else.',
     act: 'Check the id and whose token it is.',
   },
+  'insufficient-funds': {
+    when: 'The customer’s wallet holds less than the total, in its currency.',
+    act: 'Add money to the wallet, or pay another way, and start anew with a new key: this one keeps its refusal.',
+  },
   'slot-unavailable': {
     when: 'Too few seats are free: at the start or at a retry, or because another customer paid first.',
     act: 'Follow `links.alternatives`. Money that was paid goes back by itself.',
@@ -33,6 +37,14 @@ export const explanations: Readonly<Record<FailureType, { when: string; act: str
   'offering-closed': {
     when: 'The offering was closed by its provider, or has started.',
     act: 'Choose another offering. Money that was paid goes back by itself.',
+  },
+  'cart-converted': {
+    when: 'A booking was made from the cart already; another was started, paid, or the cart was to be changed.',
+    act: 'Read the booking. For more, start a new cart. Money that was paid twice goes back by itself.',
+  },
+  'seats-per-customer': {
+    when: 'With these seats the customer would have more than the offering gives to one customer.',
+    act: 'Ask for fewer seats. Money that was paid goes back by itself.',
   },
   'not-retryable': {
     when: 'The gateway is still processing the payment, or the retry names another method. (A retry while nothing has failed is no problem: it answers the booking as it is.)',

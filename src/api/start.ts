@@ -1,7 +1,7 @@
 /** Starting an attempt: `POST /v1/bookings`. The same key twice is one attempt, whatever happened in between. */
 import { createHash, randomBytes } from 'node:crypto';
-import { makeId } from '../booking';
-import type { OfferingRow } from '../database';
+import { makeId, walletMethod } from '../booking';
+import type { CartItemRow, CartRow, OfferingRow } from '../database';
 import type { FailureType } from '../failures';
 import { failures } from '../failures';
 import type { BookInput } from '../workflows/messages';
@@ -46,6 +46,7 @@ export function makeStart(deps: ApiDependencies, limit: StartLimit): (asked: Ask
     } else {
       await limit.count(wanted.bookingId, asked.request, asked.response);
       refuseUnusable(deps, asked.body);
+      await refuseUnusableCart(deps, wanted);
     }
     // The client's own request id may come twice; only the one request that started it may answer 201.
     const startedBy = `${asked.requestId}.${randomBytes(6).toString('hex')}`;
@@ -88,14 +89,41 @@ function isAnswerable(known: BookingRecord): boolean {
 
 /** @throws Problem `invalid-request` for a method that is not offered, or a return address of a stranger */
 function refuseUnusable({ gateways, config }: ApiDependencies, body: NewBooking): void {
-  if (!gateways.has(body.payment.method)) {
-    const offered = [...gateways.keys()].join(', ') || 'none';
-    throw invalid('/payment/method', `Not offered here. Offered: ${offered}.`);
+  const offered = [...gateways.keys(), walletMethod];
+  if (body.payment !== undefined && !offered.includes(body.payment.method)) {
+    throw invalid('/payment/method', `Not offered here. Offered: ${offered.join(', ')}.`);
   }
   if (body.returnUrl === undefined) return;
   if (!config.http.webOrigins.includes(new URL(body.returnUrl).origin)) {
     throw invalid('/returnUrl', 'Its origin is not among the web origins of this service.');
   }
+}
+
+/**
+ * Refuses early what `open` would refuse as well, so that nothing is started for a cart that cannot be booked.
+ * @throws Problem `not-found` for what is not theirs, `cart-converted`, or `invalid-request` for an empty one
+ */
+async function refuseUnusableCart({ reading }: ApiDependencies, wanted: Wanted): Promise<void> {
+  const { body, caller } = wanted.asked;
+  if (body.cartId === undefined) return;
+  let cart: (CartRow & { items: number }) | undefined;
+  try {
+    cart = await reading<CartRow>('carts')
+      .where({ id: body.cartId, customer_id: caller.sub })
+      .select<(CartRow & { items: number })[]>(
+        'carts.*',
+        reading.raw('(SELECT count(*) FROM cart_items WHERE cart_id = carts.id) AS items'),
+      )
+      .first();
+  } catch (error) {
+    // `open` asks again, and waits for PostgreSQL.
+    if (isDatabaseAway(error)) return;
+    throw error;
+  }
+  if (cart === undefined) throw new Problem('not-found', `There is no cart ${body.cartId}.`);
+  // The same request a moment ago may have been the one that converted it.
+  if (cart.booking_id !== null && cart.booking_id !== wanted.bookingId) throw new Problem('cart-converted');
+  if (cart.items === 0) throw invalid('/cartId', 'The cart is empty.');
 }
 
 function inputFor({ config }: ApiDependencies, wanted: Wanted, startedBy: string): BookInput {
@@ -107,8 +135,9 @@ function inputFor({ config }: ApiDependencies, wanted: Wanted, startedBy: string
     customerId: caller.sub,
     requestHash: wanted.requestHash,
     request: {
-      items: body.items,
-      payment: body.payment,
+      ...(body.items === undefined ? {} : { items: body.items }),
+      ...(body.cartId === undefined ? {} : { cartId: body.cartId }),
+      ...(body.payment === undefined ? {} : { payment: body.payment }),
       customer: {
         name,
         email,
@@ -197,23 +226,25 @@ async function refusalOf(
 ): Promise<Problem> {
   const failure = typeof cause === 'string' ? undefined : failureOf(cause);
   const type = failure?.type ?? (typeof cause === 'string' ? cause : 'internal');
-  const alternatives = type === 'slot-unavailable' ? await alternativesTo(deps, asked.body.items) : undefined;
+  const alternatives = type === 'slot-unavailable' ? await alternativesTo(deps, asked.body) : undefined;
   return new Problem(type, failure?.detail ?? `${failures[type].title}.`, {
     links: { self: bookingPath(bookingId), ...(alternatives === undefined ? {} : { alternatives }) },
   });
 }
 
 /** Where else to look: with the provider of the fullest of the wanted slots, on its day. */
-async function alternativesTo({ reading }: ApiDependencies, items: NewBooking['items']): Promise<string> {
+async function alternativesTo({ reading }: ApiDependencies, { items, cartId }: NewBooking): Promise<string> {
   try {
     const fullest = await reading<OfferingRow>('offerings')
+      .where({ kind: 'slot' })
       .whereIn(
         'id',
-        items.map((item) => item.offeringId),
+        items?.map((item) => item.offeringId) ??
+          reading<CartItemRow>('cart_items')
+            .where({ cart_id: cartId ?? '' })
+            .select('offering_id'),
       )
-      .orderByRaw(
-        '(SELECT count(*) FROM seats WHERE offering_id = offerings.id AND booking_id IS NULL), starts_at',
-      )
+      .orderByRaw('seats_free(id, NULL), starts_at')
       .first();
     return alternativesPath(fullest?.provider_id ?? null, fullest?.starts_at ?? null);
   } catch (error) {

@@ -90,9 +90,9 @@ export const money = z
   .strictObject({
     amountMinor: z
       .int()
-      .min(1)
+      .min(0)
       .max(99_999_999)
-      .meta({ description: 'In the smallest unit of the currency: 1999 EUR is 19.99 euros.' }),
+      .meta({ description: 'In the smallest unit of the currency: 1999 EUR is 19.99 euros. 0 is free.' }),
     currency,
   })
   .meta({ id: 'Money' });

@@ -57,7 +57,8 @@ export function makeWishes(deps: ApiDependencies) {
   async function comeBack(asked: AskedAbout<typeof returnBody>): Promise<void> {
     const { id } = asked.params;
     const found = await findOwn(deps, asked);
-    const gateway = found === 'starting' ? {} : { gateway: found.record.method };
+    const method = found === 'starting' ? null : found.record.method;
+    const gateway = method === null ? {} : { gateway: method };
     const rung: Ring = { by: 'return', ...gateway, at: new Date().toISOString() };
     try {
       await temporal.withDeadline(Date.now() + ringWithinMs, () =>

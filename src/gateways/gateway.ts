@@ -103,19 +103,34 @@ export interface Heard {
   rings: boolean;
 }
 
-export interface Capabilities {
+/** What is true of any way to pay. */
+export interface PaymentCapabilities {
+  /**
+   * Whether its money moves in our own transactions: then `open` settles at once, and nothing is ever read, closed,
+   * looked at or refunded outside.
+   */
+  insideTransaction: boolean;
+  /** Smallest amount it takes, by upper-case currency. A currency that is missing is not taken; null: every one is, from 1. */
+  minimumAmountMinor: Readonly<Record<string, number>> | null;
+  /** Largest amount it takes, in any currency. */
+  maximumAmountMinor: number;
+}
+
+/** A way to pay that the story knows: a gateway, or the wallet. */
+export interface PaymentMethod {
+  readonly name: string;
+  readonly capabilities: PaymentCapabilities;
+}
+
+export interface Capabilities extends PaymentCapabilities {
+  insideTransaction: false;
   /** Seconds after opening at which the payment watch looks; after the last one, the last gap repeats. */
   lookSchedule: readonly number[];
   /** Most looks a second for the whole account. */
   looksPerSecond: number;
-  /** Smallest amount the gateway takes, by upper-case currency. A currency that is missing is not taken. */
-  minimumAmountMinor: Readonly<Record<string, number>>;
-  /** Largest amount the gateway takes, in any currency. */
-  maximumAmountMinor: number;
 }
 
-export interface Gateway {
-  readonly name: string;
+export interface Gateway extends PaymentMethod {
   readonly capabilities: Capabilities;
   /** Creates the payment object, or finds the one that the same try and key number made before. */
   open(tryToOpen: TryToOpen): Promise<OpenedTry | Refused | Unknown>;

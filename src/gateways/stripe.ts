@@ -194,6 +194,7 @@ export function stripeGateway(settings: StripeSettings): Gateway {
   return {
     name: 'stripe',
     capabilities: {
+      insideTransaction: false,
       lookSchedule: [15, 30, 60, 120],
       // Stripe allows 100 operations a second live and 25 in a sandbox, for everything together: docs.stripe.com/rate-limits.
       looksPerSecond: 5,

@@ -1,12 +1,12 @@
 /**
  * The story of one booking attempt, in a straight line:
  *
- *   open ──> wait ──> settle ──> confirmed
+ *   open ──> wait ──> settle ──> confirmed              (what is free or paid from the wallet is settled by `open`)
  *             │          └─────> give back ──> refunded      (a case, when the gateway cannot)
  *             ├─ retry ─> wait
  *             └─ the window ends, or the customer cancels ─> close the payment, then expired or canceled
  *
- * Nobody else can notice an attempt before its money is there. The doorbell carries no truth: `settle` reads the gateway.
+ * Nobody else can notice an attempt before its money is there, save a hold that its offering asks for. The doorbell carries no truth: `settle` reads the gateway.
  */
 import {
   allHandlersFinished,
@@ -20,6 +20,7 @@ import {
 } from '@temporalio/workflow';
 import { ApplicationFailureCategory } from '@temporalio/common';
 import type { Refusal, Standing } from '../activities/dependencies';
+import type { Opened } from '../activities/open';
 import { cancelVerdict, isOpen, type AttemptStatus, type Outcome } from '../booking';
 import type { FailureType } from '../failures';
 import { giveBack } from './give-back';
@@ -49,9 +50,10 @@ const processingLook = '1 hour';
 
 /** Where the money is, for operators who read the workflow in the Temporal UI. */
 const whereTheMoneyIs: Readonly<Record<AttemptStatus, string>> = {
-  awaiting_payment: 'No money has come. The seats are free for everyone.',
+  awaiting_payment:
+    'No money has come. The seats are free for everyone, unless the offering holds them for a while.',
   processing: 'The gateway is still processing the payment. No seat is taken.',
-  confirmed: 'The money is here and the seats are booked.',
+  confirmed: 'The money is here, where any was due, and the booking stands.',
   refunding: 'The money came but bought nothing. It is on its way back.',
   refunded: 'The money came but bought nothing. It went back.',
   needs_attention: 'The money should go back and did not. A person must decide: see the open case.',
@@ -143,7 +145,11 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
     }
   }
 
-  standing = await openOrGiveUp(input);
+  const opened = await openOrGiveUp(input);
+  standing = opened;
+  if (input.request.cartId !== undefined) {
+    upsertSearchAttributes([{ key: searchAttributes.offeringIds, value: opened.offeringIds }]);
+  }
   // Who waits for an answer comes first, then money that is owed, then the doorbell; the window's end comes last, so that
   // nothing that arrived in time is overlooked.
   for (;;) {
@@ -182,7 +188,7 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   }
 }
 
-async function openOrGiveUp(input: BookInput): Promise<Standing> {
+async function openOrGiveUp(input: BookInput): Promise<Opened> {
   try {
     return await open(input);
   } catch {

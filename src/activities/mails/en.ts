@@ -2,13 +2,15 @@
 import type { Money, QuotedItem } from '../../booking';
 import type { MailFacts, Texts } from './mail';
 
+/** When it is, as words to put behind the title; nothing for what has no time. */
 function when(item: QuotedItem): string {
+  if (item.startsAt === undefined) return '';
   const format = new Intl.DateTimeFormat('en-GB', {
     dateStyle: 'full',
     timeStyle: 'short',
     timeZone: item.timeZone,
   });
-  return `${format.format(new Date(item.startsAt))} (${item.timeZone})`;
+  return `, ${format.format(new Date(item.startsAt))} (${item.timeZone ?? 'UTC'})`;
 }
 
 function price(money: Money): string {
@@ -19,26 +21,36 @@ function price(money: Money): string {
 
 function lines(facts: MailFacts): string {
   return facts.items
-    .map((item) => `- ${item.title}, ${when(item)}${item.seats > 1 ? `, ${item.seats} seats` : ''}`)
+    .map((item) => `- ${item.title}${when(item)}${item.seats > 1 ? `, ${item.seats} seats` : ''}`)
     .join('\n');
 }
 
 const reasons: Readonly<Record<string, string>> = {
   'slot-unavailable': 'someone else’s payment for the last seats arrived before yours',
   'offering-closed': 'the offering was closed or had started when your payment arrived',
+  'cart-converted': 'the cart had been booked already',
+  'seats-per-customer': 'you have as many seats there as one customer may have',
   'amount-mismatch': 'the amount that arrived was not the amount we quoted',
   'late-payment': 'your payment arrived after the attempt had ended',
   'second-payment': 'you had paid for this booking already',
 };
+
+function paid(facts: MailFacts): string {
+  return facts.total.amountMinor === 0 ? '' : `your payment of ${price(facts.total)} arrived, and `;
+}
 
 function because(facts: MailFacts): string {
   return (facts.reason !== null && reasons[facts.reason]) || 'it did not buy a booking';
 }
 
 export const english: Texts = {
+  'provider-booked': (facts) => ({
+    subject: `New booking ${facts.reference ?? ''}`,
+    text: `Hello ${facts.name},\n\n${facts.customer} has booked:\n\n${lines(facts)}\n\nReference: ${facts.reference ?? ''}\n\nWhat they wrote is in the booking itself, not in this mail.\n`,
+  }),
   'booking-confirmed': (facts) => ({
     subject: `Your booking ${facts.reference ?? ''} is confirmed`,
-    text: `Hello ${facts.name},\n\nyour payment of ${price(facts.total)} arrived, and your booking stands:\n\n${lines(facts)}\n\nReference: ${facts.reference ?? ''}\n`,
+    text: `Hello ${facts.name},\n\n${paid(facts)}your booking stands:\n\n${lines(facts)}\n\nReference: ${facts.reference ?? ''}\n`,
   }),
   'payment-refunded': (facts) => ({
     subject: `Your payment of ${price(facts.total)} has been given back`,

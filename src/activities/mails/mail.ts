@@ -3,7 +3,10 @@ import type { MessageKind, Money, QuotedItem } from '../../booking';
 
 /** Facts a mail may tell. */
 export interface MailFacts {
+  /** Whom the mail greets. */
   name: string;
+  /** Who booked. */
+  customer: string;
   reference: string | null;
   bookingId: string;
   items: readonly QuotedItem[];
