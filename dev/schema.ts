@@ -100,7 +100,8 @@ export async function dumpSchema(db: Knex): Promise<string> {
   const foreignKeys = await statementsOf(parts.foreignKeys);
   const triggers = await statementsOf(parts.triggers);
   const comments = await statementsOf(parts.constraintComments);
-  const sections = [...functions, ...tables, foreignKeys.join(''), triggers.join(''), comments.join('')];
+  // Functions take rows of tables, and triggers call functions.
+  const sections = [...tables, ...functions, foreignKeys.join(''), triggers.join(''), comments.join('')];
   return [preamble, ...sections.filter((section) => section !== '')].join('\n');
 }
 

@@ -3,6 +3,349 @@
 -- Functions come first, for the tables' triggers need them; their bodies name tables that come later.
 SET check_function_bodies = false;
 
+CREATE TABLE attempts (
+  booking_id text NOT NULL,
+  request_hash text NOT NULL,
+  customer_id text NOT NULL,
+  method text,
+  quote jsonb NOT NULL,
+  total_minor integer NOT NULL,
+  currency text NOT NULL,
+  contact jsonb NOT NULL,
+  return_url text,
+  status text NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  failure jsonb,
+  cancel_reason text,
+  tries integer NOT NULL DEFAULT 1,
+  tries_max integer NOT NULL,
+  window_seconds integer NOT NULL,
+  started_at timestamp with time zone NOT NULL DEFAULT now(),
+  expires_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  cart_id text,
+  hold_until timestamp with time zone,
+  CONSTRAINT attempts_pkey PRIMARY KEY (booking_id),
+  CONSTRAINT attempts_check CHECK (tries >= 1 AND tries <= tries_max),
+  CONSTRAINT attempts_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
+  CONSTRAINT attempts_status_check CHECK (status = ANY (ARRAY['awaiting_payment'::text, 'processing'::text, 'confirmed'::text, 'refunding'::text, 'refunded'::text, 'needs_attention'::text, 'expired'::text, 'canceled'::text, 'failed'::text])),
+  CONSTRAINT attempts_total_minor_check CHECK (total_minor >= 0)
+);
+COMMENT ON TABLE attempts IS 'One customer''s try to book; written only by the activities of its workflow, and it outlives the workflow''s history.';
+COMMENT ON COLUMN attempts.request_hash IS 'Hash of the validated body in canonical form: tells an honest repeat of an Idempotency-Key from another body, also after Temporal forgot the workflow.';
+COMMENT ON COLUMN attempts.method IS 'How the customer wanted to pay; null for what is free.';
+COMMENT ON COLUMN attempts.quote IS 'Items and prices, frozen when the attempt opened. Later edits of an offering do not touch it.';
+COMMENT ON COLUMN attempts.version IS 'Rises with every change (trigger); clients wait for the next one.';
+COMMENT ON COLUMN attempts.cancel_reason IS 'Why the customer canceled, in their words.';
+COMMENT ON COLUMN attempts.tries IS 'One plus the accepted retries. A gateway''s object may serve several.';
+COMMENT ON COLUMN attempts.expires_at IS 'End of the payment window; null until the payment object exists.';
+COMMENT ON COLUMN attempts.hold_until IS 'End of the hold this attempt began with, null without one. The window ends a minute earlier, and no retry moves either.';
+CREATE INDEX attempts_by_customer ON attempts USING btree (customer_id, started_at DESC, booking_id);
+CREATE INDEX attempts_by_start ON attempts USING btree (started_at DESC, booking_id);
+
+CREATE TABLE booking_items (
+  booking_id text NOT NULL,
+  offering_id text NOT NULL,
+  seats integer NOT NULL,
+  details jsonb,
+  CONSTRAINT booking_items_pkey PRIMARY KEY (booking_id, offering_id),
+  CONSTRAINT booking_items_seats_check CHECK (seats > 0)
+);
+COMMENT ON TABLE booking_items IS 'What a booking bought. Its seats are rows of seats with the booking''s id, as many as said here.';
+COMMENT ON COLUMN booking_items.details IS 'As the customer sent them, unchanged. Private: in no list, no log.';
+CREATE INDEX booking_items_by_offering ON booking_items USING btree (offering_id);
+
+CREATE TABLE bookings (
+  id text NOT NULL,
+  reference text NOT NULL,
+  customer_id text NOT NULL,
+  status text NOT NULL,
+  total_minor integer NOT NULL,
+  currency text NOT NULL,
+  confirmed_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT bookings_pkey PRIMARY KEY (id),
+  CONSTRAINT bookings_reference_key UNIQUE (reference),
+  CONSTRAINT bookings_status_check CHECK (status = 'confirmed'::text)
+);
+COMMENT ON TABLE bookings IS 'What the customer gets when an attempt succeeds. Its primary key is the attempt''s: no second booking of one attempt.';
+CREATE INDEX bookings_by_customer ON bookings USING btree (customer_id);
+
+CREATE TABLE cart_items (
+  cart_id text NOT NULL,
+  offering_id text NOT NULL,
+  seats integer NOT NULL,
+  details jsonb,
+  added_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT cart_items_pkey PRIMARY KEY (cart_id, offering_id),
+  CONSTRAINT cart_items_seats_check CHECK (seats > 0)
+);
+COMMENT ON COLUMN cart_items.details IS 'As the customer sent them, unchanged. Private: in no list, no log.';
+
+CREATE TABLE carts (
+  id text NOT NULL,
+  customer_id text NOT NULL,
+  booking_id text,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT carts_pkey PRIMARY KEY (id),
+  CONSTRAINT carts_booking_id_key UNIQUE (booking_id)
+);
+COMMENT ON TABLE carts IS 'What a customer collects before paying. Active until one booking is made from it, in the transaction that settles.';
+
+CREATE TABLE cases (
+  id text NOT NULL,
+  workflow_id text NOT NULL,
+  booking_id text,
+  payment_id text,
+  refund_id text,
+  kind text NOT NULL,
+  amount_minor integer,
+  currency text,
+  detail text NOT NULL,
+  opened_at timestamp with time zone NOT NULL DEFAULT now(),
+  resolved_at timestamp with time zone,
+  resolved_by text,
+  resolution text,
+  note text,
+  CONSTRAINT cases_pkey PRIMARY KEY (id),
+  CONSTRAINT cases_check CHECK ((resolved_at IS NULL) = (resolution IS NULL)),
+  CONSTRAINT cases_kind_check CHECK (kind = ANY (ARRAY['refund-failed'::text, 'refund-overdue'::text, 'unmatched-payment'::text, 'message-failed'::text])),
+  CONSTRAINT cases_resolution_check CHECK (resolution = ANY (ARRAY['retry-refund'::text, 'mark-settled'::text, 'resend'::text]))
+);
+COMMENT ON TABLE cases IS 'What only a person can decide. The workflow named here stays open until it is resolved.';
+CREATE INDEX cases_by_opening ON cases USING btree (opened_at DESC, id);
+CREATE UNIQUE INDEX cases_one_open_per_payment ON cases USING btree (payment_id) WHERE resolved_at IS NULL AND payment_id IS NOT NULL;
+COMMENT ON INDEX cases_one_open_per_payment IS 'Money is in at most one open case, or the balance would count it twice.';
+
+CREATE TABLE gateway_events (
+  gateway text NOT NULL,
+  event_id text NOT NULL,
+  type text NOT NULL,
+  gateway_ref text,
+  booking_id text,
+  heard_at timestamp with time zone NOT NULL,
+  CONSTRAINT gateway_events_pkey PRIMARY KEY (gateway, event_id)
+);
+COMMENT ON TABLE gateway_events IS 'What was heard and when. Written by activities from the doorbell; the webhook itself writes nothing.';
+CREATE INDEX gateway_events_by_ref ON gateway_events USING btree (gateway, gateway_ref);
+
+CREATE TABLE holds (
+  offering_id text NOT NULL,
+  customer_id text NOT NULL,
+  booking_id text NOT NULL,
+  held_until timestamp with time zone NOT NULL,
+  CONSTRAINT holds_pkey PRIMARY KEY (offering_id, customer_id)
+);
+COMMENT ON TABLE holds IS 'The latest hold of a customer on an offering, remembered after its end: a new attempt takes a live one over with its old end, and after it there is a pause before the next. So nobody keeps a seat locked by starting attempt after attempt.';
+COMMENT ON COLUMN holds.held_until IS 'End of the hold: by the clock, or the moment its attempt ended.';
+CREATE INDEX holds_by_attempt ON holds USING btree (booking_id);
+
+CREATE TABLE messages (
+  booking_id text NOT NULL,
+  kind text NOT NULL,
+  recipient text NOT NULL,
+  locale text,
+  queued_at timestamp with time zone NOT NULL DEFAULT now(),
+  next_send_at timestamp with time zone DEFAULT now(),
+  sent_at timestamp with time zone,
+  tries integer NOT NULL DEFAULT 0,
+  provider_ids text[],
+  CONSTRAINT messages_pkey PRIMARY KEY (booking_id, kind, recipient),
+  CONSTRAINT messages_kind_check CHECK (kind = ANY (ARRAY['booking-confirmed'::text, 'payment-refunded'::text, 'refund-failed'::text, 'provider-booked'::text]))
+);
+COMMENT ON TABLE messages IS 'One message per event, queued in the transaction that causes it; the courier sends it.';
+COMMENT ON COLUMN messages.next_send_at IS 'When the courier takes it up; null once sent, or given up (a case says so).';
+COMMENT ON COLUMN messages.provider_ids IS 'Of a message to a provider: whose items it tells of. Several, where providers share an address.';
+CREATE INDEX messages_due ON messages USING btree (next_send_at) WHERE next_send_at IS NOT NULL;
+
+CREATE TABLE offerings (
+  id text NOT NULL,
+  provider_id text NOT NULL,
+  request_hash text,
+  kind text NOT NULL,
+  title text NOT NULL,
+  starts_at timestamp with time zone,
+  ends_at timestamp with time zone,
+  time_zone text,
+  capacity integer,
+  price_minor integer NOT NULL,
+  currency text NOT NULL,
+  attributes jsonb NOT NULL DEFAULT '{}'::jsonb,
+  status text NOT NULL DEFAULT 'open'::text,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  hold_seconds integer,
+  seats_per_customer integer,
+  CONSTRAINT offerings_pkey PRIMARY KEY (id),
+  CONSTRAINT offerings_id_capacity_key UNIQUE (id, capacity),
+  CONSTRAINT offerings_capacity_check CHECK (capacity >= 1 AND capacity <= 10000),
+  CONSTRAINT offerings_check CHECK (ends_at > starts_at),
+  CONSTRAINT offerings_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
+  CONSTRAINT offerings_hold_seconds_check CHECK (hold_seconds >= 5 AND hold_seconds <= 86400),
+  CONSTRAINT offerings_kind_check CHECK (kind = ANY (ARRAY['slot'::text, 'consultation'::text])),
+  CONSTRAINT offerings_price_minor_check CHECK (price_minor >= 0 AND price_minor <= 99999999),
+  CONSTRAINT offerings_seats_per_customer_check CHECK (seats_per_customer >= 1 AND seats_per_customer <= 10000),
+  CONSTRAINT offerings_shape CHECK (
+CASE kind
+    WHEN 'slot'::text THEN num_nulls(starts_at, ends_at, time_zone, capacity) = 0
+    ELSE num_nonnulls(starts_at, ends_at, time_zone, capacity, hold_seconds, seats_per_customer) = 0
+END),
+  CONSTRAINT offerings_status_check CHECK (status = ANY (ARRAY['open'::text, 'closed'::text])),
+  CONSTRAINT offerings_title_check CHECK (length(title) >= 1 AND length(title) <= 200)
+);
+COMMENT ON TABLE offerings IS 'Something that can be booked.';
+COMMENT ON COLUMN offerings.provider_id IS 'Subject of the token that published it.';
+COMMENT ON COLUMN offerings.request_hash IS 'Hash of the creating body when an Idempotency-Key was given: an equal repeat answers this row, another body is refused.';
+COMMENT ON COLUMN offerings.time_zone IS 'IANA zone of the provider: the instant says when, the zone says which clock to show.';
+COMMENT ON COLUMN offerings.price_minor IS 'Price of one seat, or of the consultation, in the smallest unit of the currency; 0 is free. Read once per attempt, into its quote.';
+COMMENT ON COLUMN offerings.hold_seconds IS 'How long an attempt holds its seats while the customer pays; null: not at all, the first payer gets them.';
+COMMENT ON COLUMN offerings.seats_per_customer IS 'Most seats one customer may have here; null: no limit.';
+CREATE INDEX offerings_by_provider ON offerings USING btree (provider_id, COALESCE(starts_at, '2200-01-01 00:00:00+00'::timestamp with time zone), id);
+CREATE INDEX offerings_by_start ON offerings USING btree (COALESCE(starts_at, '2200-01-01 00:00:00+00'::timestamp with time zone), id);
+COMMENT ON INDEX offerings_by_start IS 'Lists show the earliest start first, and what has no time last; no slot starts in 2200 or later.';
+
+CREATE TABLE payment_tries (
+  booking_id text NOT NULL,
+  try integer NOT NULL,
+  key_number integer NOT NULL DEFAULT 1,
+  gateway text NOT NULL,
+  gateway_ref text,
+  how_to_pay jsonb,
+  status text NOT NULL,
+  failure_ref text,
+  looks integer NOT NULL DEFAULT 0,
+  next_look_at timestamp with time zone,
+  watch_until timestamp with time zone,
+  opened_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT payment_tries_pkey PRIMARY KEY (booking_id, try),
+  CONSTRAINT payment_tries_gateway_gateway_ref_key UNIQUE (gateway, gateway_ref),
+  CONSTRAINT payment_tries_check CHECK (status <> 'open'::text OR gateway_ref IS NOT NULL),
+  CONSTRAINT payment_tries_status_check CHECK (status = ANY (ARRAY['opening'::text, 'open'::text, 'paid'::text, 'closed'::text, 'refused'::text])),
+  CONSTRAINT payment_tries_try_check CHECK (try >= 1)
+);
+COMMENT ON TABLE payment_tries IS 'One payment object at a gateway. The row stands before the object does, so a lost answer is found again by its key.';
+COMMENT ON COLUMN payment_tries.key_number IS 'Part of the outbound key; rises only after a definite refusal that the gateway would replay for the old key.';
+COMMENT ON COLUMN payment_tries.how_to_pay IS 'What the customer''s browser needs, client secret included: shown to its owner only, never in Temporal or a log.';
+COMMENT ON COLUMN payment_tries.failure_ref IS 'The gateway''s id of the last decline we have told of, so that looking again at the same decline changes nothing.';
+COMMENT ON COLUMN payment_tries.next_look_at IS 'When the payment watch looks next; null when nobody needs to.';
+CREATE INDEX payment_tries_due ON payment_tries USING btree (next_look_at) WHERE next_look_at IS NOT NULL;
+
+CREATE TABLE payments (
+  id text NOT NULL,
+  booking_id text,
+  gateway text NOT NULL,
+  gateway_ref text NOT NULL,
+  gateway_payment_id text NOT NULL,
+  amount_minor integer NOT NULL,
+  currency text NOT NULL,
+  status text NOT NULL,
+  disposition text NOT NULL,
+  refunded_minor integer NOT NULL DEFAULT 0,
+  recorded_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT payments_pkey PRIMARY KEY (id),
+  CONSTRAINT payments_gateway_gateway_payment_id_key UNIQUE (gateway, gateway_payment_id),
+  CONSTRAINT payments_amount_minor_check CHECK (amount_minor > 0),
+  CONSTRAINT payments_check CHECK (booking_id IS NOT NULL OR disposition = 'unmatched'::text),
+  CONSTRAINT payments_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
+  CONSTRAINT payments_disposition_check CHECK (disposition = ANY (ARRAY['booked'::text, 'returned'::text, 'unmatched'::text])),
+  CONSTRAINT payments_refunds_within CHECK (refunded_minor >= 0 AND refunded_minor <= amount_minor),
+  CONSTRAINT payments_status_check CHECK (status = 'captured'::text)
+);
+COMMENT ON TABLE payments IS 'Money a gateway says it captured; a row the moment we learn of it.';
+COMMENT ON COLUMN payments.booking_id IS 'The attempt it was for; null when that attempt cannot be found (then a case says so).';
+COMMENT ON COLUMN payments.disposition IS 'booked: bought the booking. returned: bought nothing, a refund is owed. unmatched: a person must decide.';
+COMMENT ON COLUMN payments.refunded_minor IS 'Running total of the refund rows (trigger); its CHECK holds it within the payment, also when refunds are written at once.';
+CREATE INDEX payments_by_booking ON payments USING btree (booking_id);
+CREATE INDEX payments_by_ref ON payments USING btree (gateway, gateway_ref);
+CREATE UNIQUE INDEX payments_one_booked ON payments USING btree (booking_id) WHERE disposition = 'booked'::text;
+COMMENT ON INDEX payments_one_booked IS 'One booking is bought by one payment; any other is given back.';
+
+CREATE TABLE providers (
+  id text NOT NULL,
+  display_name text NOT NULL,
+  email text NOT NULL,
+  locale text,
+  changed_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT providers_pkey PRIMARY KEY (id),
+  CONSTRAINT providers_display_name_check CHECK (length(display_name) >= 1 AND length(display_name) <= 200)
+);
+COMMENT ON TABLE providers IS 'Who is told about bookings. A provider without a row can publish all the same, and is told nothing.';
+COMMENT ON COLUMN providers.id IS 'Subject of the provider''s token: what offerings.provider_id names.';
+
+CREATE TABLE refunds (
+  id text NOT NULL,
+  payment_id text NOT NULL,
+  go integer NOT NULL DEFAULT 1,
+  key_number integer NOT NULL DEFAULT 1,
+  amount_minor integer NOT NULL,
+  status text NOT NULL,
+  reason text NOT NULL,
+  gateway_refund_id text,
+  looks integer NOT NULL DEFAULT 0,
+  next_look_at timestamp with time zone,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  settled_at timestamp with time zone,
+  CONSTRAINT refunds_pkey PRIMARY KEY (id),
+  CONSTRAINT refunds_payment_id_reason_key UNIQUE (payment_id, reason),
+  CONSTRAINT refunds_amount_minor_check CHECK (amount_minor > 0),
+  CONSTRAINT refunds_status_check CHECK (status = ANY (ARRAY['unsent'::text, 'pending'::text, 'succeeded'::text, 'failed'::text]))
+);
+COMMENT ON TABLE refunds IS 'Captured money on its way back, written in the transaction that decides it is owed.';
+COMMENT ON COLUMN refunds.go IS 'Part of the outbound key. Rises when an operator retries a refund that failed for good: the old key would only give the old failure again.';
+COMMENT ON COLUMN refunds.status IS 'unsent: owed, not acknowledged. pending, succeeded, failed: the gateway''s word; succeeded also when an operator settled it by other means (see cases).';
+CREATE INDEX refunds_due ON refunds USING btree (next_look_at) WHERE next_look_at IS NOT NULL;
+
+CREATE TABLE seats (
+  offering_id text NOT NULL,
+  seat_no integer NOT NULL,
+  capacity integer NOT NULL,
+  booking_id text,
+  held_by text,
+  held_until timestamp with time zone,
+  CONSTRAINT seats_pkey PRIMARY KEY (offering_id, seat_no),
+  CONSTRAINT seats_check CHECK (seat_no >= 1 AND seat_no <= capacity),
+  CONSTRAINT seats_hold_or_booking CHECK (booking_id IS NULL OR held_by IS NULL),
+  CONSTRAINT seats_hold_whole CHECK ((held_by IS NULL) = (held_until IS NULL))
+);
+COMMENT ON TABLE seats IS 'One row per unit of capacity, with room for one booking: selling a seat twice is impossible, not merely avoided.';
+COMMENT ON COLUMN seats.capacity IS 'Copy of the offering''s capacity, held to it by the foreign key, so that the CHECK can refuse a seat beyond it.';
+COMMENT ON COLUMN seats.held_by IS 'The attempt that holds this seat until held_until. After that instant the seat is free, with nobody writing anything.';
+CREATE INDEX seats_by_booking ON seats USING btree (booking_id) WHERE booking_id IS NOT NULL;
+CREATE INDEX seats_by_holder ON seats USING btree (held_by) WHERE held_by IS NOT NULL;
+CREATE INDEX seats_free ON seats USING btree (offering_id, seat_no) WHERE booking_id IS NULL;
+
+CREATE TABLE wallet_entries (
+  id text NOT NULL,
+  account text NOT NULL,
+  customer_id text,
+  currency text NOT NULL,
+  amount_minor integer NOT NULL,
+  kind text NOT NULL,
+  booking_id text,
+  note text,
+  request_hash text,
+  at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT wallet_entries_pkey PRIMARY KEY (id, account),
+  CONSTRAINT wallet_entries_account_check CHECK (account = ANY (ARRAY['customer'::text, 'issued'::text, 'spent'::text])),
+  CONSTRAINT wallet_entries_amount_minor_check CHECK (amount_minor <> 0),
+  CONSTRAINT wallet_entries_check CHECK ((account = 'customer'::text) = (customer_id IS NOT NULL)),
+  CONSTRAINT wallet_entries_kind_check CHECK (kind = ANY (ARRAY['credit'::text, 'payment'::text, 'refund'::text]))
+);
+COMMENT ON TABLE wallet_entries IS 'Double entry: a movement is two entries of one id that sum to zero, one in the customer''s account and one in ours.';
+COMMENT ON COLUMN wallet_entries.id IS 'Derived from what caused the movement, so the same cause moves money once.';
+COMMENT ON COLUMN wallet_entries.account IS 'customer: the wallet. issued: what operators credited. spent: what was paid for bookings and given back for them.';
+COMMENT ON COLUMN wallet_entries.request_hash IS 'Of an operator''s credit: tells an honest repeat of its Idempotency-Key from another body.';
+CREATE INDEX wallet_entries_by_customer ON wallet_entries USING btree (customer_id, at DESC, id) WHERE customer_id IS NOT NULL;
+
+CREATE TABLE wallets (
+  customer_id text NOT NULL,
+  currency text NOT NULL,
+  balance_minor bigint NOT NULL DEFAULT 0,
+  CONSTRAINT wallets_pkey PRIMARY KEY (customer_id, currency),
+  CONSTRAINT wallets_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
+  CONSTRAINT wallets_never_negative CHECK (balance_minor >= 0)
+);
+COMMENT ON TABLE wallets IS 'A customer''s balance with us, one row per currency.';
+COMMENT ON COLUMN wallets.balance_minor IS 'Running total of the wallet''s entries (trigger). Its CHECK holds it above zero, also when payments come at once.';
+
 CREATE OR REPLACE FUNCTION public.attempt_may_become(old_status text, new_status text)
  RETURNS boolean
  LANGUAGE sql
@@ -434,349 +777,6 @@ BEGIN
   RETURN false;
 END $function$;
 COMMENT ON FUNCTION take_seats(text,jsonb,text[],timestamp with time zone) IS 'Takes every seat of a quote or none, and says whether it did: for good, or as a hold until that instant. in_own: attempts whose live holds count as free here.';
-
-CREATE TABLE attempts (
-  booking_id text NOT NULL,
-  request_hash text NOT NULL,
-  customer_id text NOT NULL,
-  method text,
-  quote jsonb NOT NULL,
-  total_minor integer NOT NULL,
-  currency text NOT NULL,
-  contact jsonb NOT NULL,
-  return_url text,
-  status text NOT NULL,
-  version integer NOT NULL DEFAULT 1,
-  failure jsonb,
-  cancel_reason text,
-  tries integer NOT NULL DEFAULT 1,
-  tries_max integer NOT NULL,
-  window_seconds integer NOT NULL,
-  started_at timestamp with time zone NOT NULL DEFAULT now(),
-  expires_at timestamp with time zone,
-  ended_at timestamp with time zone,
-  cart_id text,
-  hold_until timestamp with time zone,
-  CONSTRAINT attempts_pkey PRIMARY KEY (booking_id),
-  CONSTRAINT attempts_check CHECK (tries >= 1 AND tries <= tries_max),
-  CONSTRAINT attempts_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
-  CONSTRAINT attempts_status_check CHECK (status = ANY (ARRAY['awaiting_payment'::text, 'processing'::text, 'confirmed'::text, 'refunding'::text, 'refunded'::text, 'needs_attention'::text, 'expired'::text, 'canceled'::text, 'failed'::text])),
-  CONSTRAINT attempts_total_minor_check CHECK (total_minor >= 0)
-);
-COMMENT ON TABLE attempts IS 'One customer''s try to book; written only by the activities of its workflow, and it outlives the workflow''s history.';
-COMMENT ON COLUMN attempts.request_hash IS 'Hash of the validated body in canonical form: tells an honest repeat of an Idempotency-Key from another body, also after Temporal forgot the workflow.';
-COMMENT ON COLUMN attempts.method IS 'How the customer wanted to pay; null for what is free.';
-COMMENT ON COLUMN attempts.quote IS 'Items and prices, frozen when the attempt opened. Later edits of an offering do not touch it.';
-COMMENT ON COLUMN attempts.version IS 'Rises with every change (trigger); clients wait for the next one.';
-COMMENT ON COLUMN attempts.cancel_reason IS 'Why the customer canceled, in their words.';
-COMMENT ON COLUMN attempts.tries IS 'One plus the accepted retries. A gateway''s object may serve several.';
-COMMENT ON COLUMN attempts.expires_at IS 'End of the payment window; null until the payment object exists.';
-COMMENT ON COLUMN attempts.hold_until IS 'End of the hold this attempt began with, null without one. The window ends a minute earlier, and no retry moves either.';
-CREATE INDEX attempts_by_customer ON attempts USING btree (customer_id, started_at DESC, booking_id);
-CREATE INDEX attempts_by_start ON attempts USING btree (started_at DESC, booking_id);
-
-CREATE TABLE booking_items (
-  booking_id text NOT NULL,
-  offering_id text NOT NULL,
-  seats integer NOT NULL,
-  details jsonb,
-  CONSTRAINT booking_items_pkey PRIMARY KEY (booking_id, offering_id),
-  CONSTRAINT booking_items_seats_check CHECK (seats > 0)
-);
-COMMENT ON TABLE booking_items IS 'What a booking bought. Its seats are rows of seats with the booking''s id, as many as said here.';
-COMMENT ON COLUMN booking_items.details IS 'As the customer sent them, unchanged. Private: in no list, no log.';
-CREATE INDEX booking_items_by_offering ON booking_items USING btree (offering_id);
-
-CREATE TABLE bookings (
-  id text NOT NULL,
-  reference text NOT NULL,
-  customer_id text NOT NULL,
-  status text NOT NULL,
-  total_minor integer NOT NULL,
-  currency text NOT NULL,
-  confirmed_at timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT bookings_pkey PRIMARY KEY (id),
-  CONSTRAINT bookings_reference_key UNIQUE (reference),
-  CONSTRAINT bookings_status_check CHECK (status = 'confirmed'::text)
-);
-COMMENT ON TABLE bookings IS 'What the customer gets when an attempt succeeds. Its primary key is the attempt''s: no second booking of one attempt.';
-CREATE INDEX bookings_by_customer ON bookings USING btree (customer_id);
-
-CREATE TABLE cart_items (
-  cart_id text NOT NULL,
-  offering_id text NOT NULL,
-  seats integer NOT NULL,
-  details jsonb,
-  added_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
-  CONSTRAINT cart_items_pkey PRIMARY KEY (cart_id, offering_id),
-  CONSTRAINT cart_items_seats_check CHECK (seats > 0)
-);
-COMMENT ON COLUMN cart_items.details IS 'As the customer sent them, unchanged. Private: in no list, no log.';
-
-CREATE TABLE carts (
-  id text NOT NULL,
-  customer_id text NOT NULL,
-  booking_id text,
-  created_at timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT carts_pkey PRIMARY KEY (id),
-  CONSTRAINT carts_booking_id_key UNIQUE (booking_id)
-);
-COMMENT ON TABLE carts IS 'What a customer collects before paying. Active until one booking is made from it, in the transaction that settles.';
-
-CREATE TABLE cases (
-  id text NOT NULL,
-  workflow_id text NOT NULL,
-  booking_id text,
-  payment_id text,
-  refund_id text,
-  kind text NOT NULL,
-  amount_minor integer,
-  currency text,
-  detail text NOT NULL,
-  opened_at timestamp with time zone NOT NULL DEFAULT now(),
-  resolved_at timestamp with time zone,
-  resolved_by text,
-  resolution text,
-  note text,
-  CONSTRAINT cases_pkey PRIMARY KEY (id),
-  CONSTRAINT cases_check CHECK ((resolved_at IS NULL) = (resolution IS NULL)),
-  CONSTRAINT cases_kind_check CHECK (kind = ANY (ARRAY['refund-failed'::text, 'refund-overdue'::text, 'unmatched-payment'::text, 'message-failed'::text])),
-  CONSTRAINT cases_resolution_check CHECK (resolution = ANY (ARRAY['retry-refund'::text, 'mark-settled'::text, 'resend'::text]))
-);
-COMMENT ON TABLE cases IS 'What only a person can decide. The workflow named here stays open until it is resolved.';
-CREATE INDEX cases_by_opening ON cases USING btree (opened_at DESC, id);
-CREATE UNIQUE INDEX cases_one_open_per_payment ON cases USING btree (payment_id) WHERE resolved_at IS NULL AND payment_id IS NOT NULL;
-COMMENT ON INDEX cases_one_open_per_payment IS 'Money is in at most one open case, or the balance would count it twice.';
-
-CREATE TABLE gateway_events (
-  gateway text NOT NULL,
-  event_id text NOT NULL,
-  type text NOT NULL,
-  gateway_ref text,
-  booking_id text,
-  heard_at timestamp with time zone NOT NULL,
-  CONSTRAINT gateway_events_pkey PRIMARY KEY (gateway, event_id)
-);
-COMMENT ON TABLE gateway_events IS 'What was heard and when. Written by activities from the doorbell; the webhook itself writes nothing.';
-CREATE INDEX gateway_events_by_ref ON gateway_events USING btree (gateway, gateway_ref);
-
-CREATE TABLE holds (
-  offering_id text NOT NULL,
-  customer_id text NOT NULL,
-  booking_id text NOT NULL,
-  held_until timestamp with time zone NOT NULL,
-  CONSTRAINT holds_pkey PRIMARY KEY (offering_id, customer_id)
-);
-COMMENT ON TABLE holds IS 'The latest hold of a customer on an offering, remembered after its end: a new attempt takes a live one over with its old end, and after it there is a pause before the next. So nobody keeps a seat locked by starting attempt after attempt.';
-COMMENT ON COLUMN holds.held_until IS 'End of the hold: by the clock, or the moment its attempt ended.';
-CREATE INDEX holds_by_attempt ON holds USING btree (booking_id);
-
-CREATE TABLE messages (
-  booking_id text NOT NULL,
-  kind text NOT NULL,
-  recipient text NOT NULL,
-  locale text,
-  queued_at timestamp with time zone NOT NULL DEFAULT now(),
-  next_send_at timestamp with time zone DEFAULT now(),
-  sent_at timestamp with time zone,
-  tries integer NOT NULL DEFAULT 0,
-  provider_ids text[],
-  CONSTRAINT messages_pkey PRIMARY KEY (booking_id, kind, recipient),
-  CONSTRAINT messages_kind_check CHECK (kind = ANY (ARRAY['booking-confirmed'::text, 'payment-refunded'::text, 'refund-failed'::text, 'provider-booked'::text]))
-);
-COMMENT ON TABLE messages IS 'One message per event, queued in the transaction that causes it; the courier sends it.';
-COMMENT ON COLUMN messages.next_send_at IS 'When the courier takes it up; null once sent, or given up (a case says so).';
-COMMENT ON COLUMN messages.provider_ids IS 'Of a message to a provider: whose items it tells of. Several, where providers share an address.';
-CREATE INDEX messages_due ON messages USING btree (next_send_at) WHERE next_send_at IS NOT NULL;
-
-CREATE TABLE offerings (
-  id text NOT NULL,
-  provider_id text NOT NULL,
-  request_hash text,
-  kind text NOT NULL,
-  title text NOT NULL,
-  starts_at timestamp with time zone,
-  ends_at timestamp with time zone,
-  time_zone text,
-  capacity integer,
-  price_minor integer NOT NULL,
-  currency text NOT NULL,
-  attributes jsonb NOT NULL DEFAULT '{}'::jsonb,
-  status text NOT NULL DEFAULT 'open'::text,
-  created_at timestamp with time zone NOT NULL DEFAULT now(),
-  hold_seconds integer,
-  seats_per_customer integer,
-  CONSTRAINT offerings_pkey PRIMARY KEY (id),
-  CONSTRAINT offerings_id_capacity_key UNIQUE (id, capacity),
-  CONSTRAINT offerings_capacity_check CHECK (capacity >= 1 AND capacity <= 10000),
-  CONSTRAINT offerings_check CHECK (ends_at > starts_at),
-  CONSTRAINT offerings_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
-  CONSTRAINT offerings_hold_seconds_check CHECK (hold_seconds >= 5 AND hold_seconds <= 86400),
-  CONSTRAINT offerings_kind_check CHECK (kind = ANY (ARRAY['slot'::text, 'consultation'::text])),
-  CONSTRAINT offerings_price_minor_check CHECK (price_minor >= 0 AND price_minor <= 99999999),
-  CONSTRAINT offerings_seats_per_customer_check CHECK (seats_per_customer >= 1 AND seats_per_customer <= 10000),
-  CONSTRAINT offerings_shape CHECK (
-CASE kind
-    WHEN 'slot'::text THEN num_nulls(starts_at, ends_at, time_zone, capacity) = 0
-    ELSE num_nonnulls(starts_at, ends_at, time_zone, capacity, hold_seconds, seats_per_customer) = 0
-END),
-  CONSTRAINT offerings_status_check CHECK (status = ANY (ARRAY['open'::text, 'closed'::text])),
-  CONSTRAINT offerings_title_check CHECK (length(title) >= 1 AND length(title) <= 200)
-);
-COMMENT ON TABLE offerings IS 'Something that can be booked.';
-COMMENT ON COLUMN offerings.provider_id IS 'Subject of the token that published it.';
-COMMENT ON COLUMN offerings.request_hash IS 'Hash of the creating body when an Idempotency-Key was given: an equal repeat answers this row, another body is refused.';
-COMMENT ON COLUMN offerings.time_zone IS 'IANA zone of the provider: the instant says when, the zone says which clock to show.';
-COMMENT ON COLUMN offerings.price_minor IS 'Price of one seat, or of the consultation, in the smallest unit of the currency; 0 is free. Read once per attempt, into its quote.';
-COMMENT ON COLUMN offerings.hold_seconds IS 'How long an attempt holds its seats while the customer pays; null: not at all, the first payer gets them.';
-COMMENT ON COLUMN offerings.seats_per_customer IS 'Most seats one customer may have here; null: no limit.';
-CREATE INDEX offerings_by_provider ON offerings USING btree (provider_id, COALESCE(starts_at, '2200-01-01 00:00:00+00'::timestamp with time zone), id);
-CREATE INDEX offerings_by_start ON offerings USING btree (COALESCE(starts_at, '2200-01-01 00:00:00+00'::timestamp with time zone), id);
-COMMENT ON INDEX offerings_by_start IS 'Lists show the earliest start first, and what has no time last; no slot starts in 2200 or later.';
-
-CREATE TABLE payment_tries (
-  booking_id text NOT NULL,
-  try integer NOT NULL,
-  key_number integer NOT NULL DEFAULT 1,
-  gateway text NOT NULL,
-  gateway_ref text,
-  how_to_pay jsonb,
-  status text NOT NULL,
-  failure_ref text,
-  looks integer NOT NULL DEFAULT 0,
-  next_look_at timestamp with time zone,
-  watch_until timestamp with time zone,
-  opened_at timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT payment_tries_pkey PRIMARY KEY (booking_id, try),
-  CONSTRAINT payment_tries_gateway_gateway_ref_key UNIQUE (gateway, gateway_ref),
-  CONSTRAINT payment_tries_check CHECK (status <> 'open'::text OR gateway_ref IS NOT NULL),
-  CONSTRAINT payment_tries_status_check CHECK (status = ANY (ARRAY['opening'::text, 'open'::text, 'paid'::text, 'closed'::text, 'refused'::text])),
-  CONSTRAINT payment_tries_try_check CHECK (try >= 1)
-);
-COMMENT ON TABLE payment_tries IS 'One payment object at a gateway. The row stands before the object does, so a lost answer is found again by its key.';
-COMMENT ON COLUMN payment_tries.key_number IS 'Part of the outbound key; rises only after a definite refusal that the gateway would replay for the old key.';
-COMMENT ON COLUMN payment_tries.how_to_pay IS 'What the customer''s browser needs, client secret included: shown to its owner only, never in Temporal or a log.';
-COMMENT ON COLUMN payment_tries.failure_ref IS 'The gateway''s id of the last decline we have told of, so that looking again at the same decline changes nothing.';
-COMMENT ON COLUMN payment_tries.next_look_at IS 'When the payment watch looks next; null when nobody needs to.';
-CREATE INDEX payment_tries_due ON payment_tries USING btree (next_look_at) WHERE next_look_at IS NOT NULL;
-
-CREATE TABLE payments (
-  id text NOT NULL,
-  booking_id text,
-  gateway text NOT NULL,
-  gateway_ref text NOT NULL,
-  gateway_payment_id text NOT NULL,
-  amount_minor integer NOT NULL,
-  currency text NOT NULL,
-  status text NOT NULL,
-  disposition text NOT NULL,
-  refunded_minor integer NOT NULL DEFAULT 0,
-  recorded_at timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT payments_pkey PRIMARY KEY (id),
-  CONSTRAINT payments_gateway_gateway_payment_id_key UNIQUE (gateway, gateway_payment_id),
-  CONSTRAINT payments_amount_minor_check CHECK (amount_minor > 0),
-  CONSTRAINT payments_check CHECK (booking_id IS NOT NULL OR disposition = 'unmatched'::text),
-  CONSTRAINT payments_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
-  CONSTRAINT payments_disposition_check CHECK (disposition = ANY (ARRAY['booked'::text, 'returned'::text, 'unmatched'::text])),
-  CONSTRAINT payments_refunds_within CHECK (refunded_minor >= 0 AND refunded_minor <= amount_minor),
-  CONSTRAINT payments_status_check CHECK (status = 'captured'::text)
-);
-COMMENT ON TABLE payments IS 'Money a gateway says it captured; a row the moment we learn of it.';
-COMMENT ON COLUMN payments.booking_id IS 'The attempt it was for; null when that attempt cannot be found (then a case says so).';
-COMMENT ON COLUMN payments.disposition IS 'booked: bought the booking. returned: bought nothing, a refund is owed. unmatched: a person must decide.';
-COMMENT ON COLUMN payments.refunded_minor IS 'Running total of the refund rows (trigger); its CHECK holds it within the payment, also when refunds are written at once.';
-CREATE INDEX payments_by_booking ON payments USING btree (booking_id);
-CREATE INDEX payments_by_ref ON payments USING btree (gateway, gateway_ref);
-CREATE UNIQUE INDEX payments_one_booked ON payments USING btree (booking_id) WHERE disposition = 'booked'::text;
-COMMENT ON INDEX payments_one_booked IS 'One booking is bought by one payment; any other is given back.';
-
-CREATE TABLE providers (
-  id text NOT NULL,
-  display_name text NOT NULL,
-  email text NOT NULL,
-  locale text,
-  changed_at timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT providers_pkey PRIMARY KEY (id),
-  CONSTRAINT providers_display_name_check CHECK (length(display_name) >= 1 AND length(display_name) <= 200)
-);
-COMMENT ON TABLE providers IS 'Who is told about bookings. A provider without a row can publish all the same, and is told nothing.';
-COMMENT ON COLUMN providers.id IS 'Subject of the provider''s token: what offerings.provider_id names.';
-
-CREATE TABLE refunds (
-  id text NOT NULL,
-  payment_id text NOT NULL,
-  go integer NOT NULL DEFAULT 1,
-  key_number integer NOT NULL DEFAULT 1,
-  amount_minor integer NOT NULL,
-  status text NOT NULL,
-  reason text NOT NULL,
-  gateway_refund_id text,
-  looks integer NOT NULL DEFAULT 0,
-  next_look_at timestamp with time zone,
-  created_at timestamp with time zone NOT NULL DEFAULT now(),
-  settled_at timestamp with time zone,
-  CONSTRAINT refunds_pkey PRIMARY KEY (id),
-  CONSTRAINT refunds_payment_id_reason_key UNIQUE (payment_id, reason),
-  CONSTRAINT refunds_amount_minor_check CHECK (amount_minor > 0),
-  CONSTRAINT refunds_status_check CHECK (status = ANY (ARRAY['unsent'::text, 'pending'::text, 'succeeded'::text, 'failed'::text]))
-);
-COMMENT ON TABLE refunds IS 'Captured money on its way back, written in the transaction that decides it is owed.';
-COMMENT ON COLUMN refunds.go IS 'Part of the outbound key. Rises when an operator retries a refund that failed for good: the old key would only give the old failure again.';
-COMMENT ON COLUMN refunds.status IS 'unsent: owed, not acknowledged. pending, succeeded, failed: the gateway''s word; succeeded also when an operator settled it by other means (see cases).';
-CREATE INDEX refunds_due ON refunds USING btree (next_look_at) WHERE next_look_at IS NOT NULL;
-
-CREATE TABLE seats (
-  offering_id text NOT NULL,
-  seat_no integer NOT NULL,
-  capacity integer NOT NULL,
-  booking_id text,
-  held_by text,
-  held_until timestamp with time zone,
-  CONSTRAINT seats_pkey PRIMARY KEY (offering_id, seat_no),
-  CONSTRAINT seats_check CHECK (seat_no >= 1 AND seat_no <= capacity),
-  CONSTRAINT seats_hold_or_booking CHECK (booking_id IS NULL OR held_by IS NULL),
-  CONSTRAINT seats_hold_whole CHECK ((held_by IS NULL) = (held_until IS NULL))
-);
-COMMENT ON TABLE seats IS 'One row per unit of capacity, with room for one booking: selling a seat twice is impossible, not merely avoided.';
-COMMENT ON COLUMN seats.capacity IS 'Copy of the offering''s capacity, held to it by the foreign key, so that the CHECK can refuse a seat beyond it.';
-COMMENT ON COLUMN seats.held_by IS 'The attempt that holds this seat until held_until. After that instant the seat is free, with nobody writing anything.';
-CREATE INDEX seats_by_booking ON seats USING btree (booking_id) WHERE booking_id IS NOT NULL;
-CREATE INDEX seats_by_holder ON seats USING btree (held_by) WHERE held_by IS NOT NULL;
-CREATE INDEX seats_free ON seats USING btree (offering_id, seat_no) WHERE booking_id IS NULL;
-
-CREATE TABLE wallet_entries (
-  id text NOT NULL,
-  account text NOT NULL,
-  customer_id text,
-  currency text NOT NULL,
-  amount_minor integer NOT NULL,
-  kind text NOT NULL,
-  booking_id text,
-  note text,
-  request_hash text,
-  at timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT wallet_entries_pkey PRIMARY KEY (id, account),
-  CONSTRAINT wallet_entries_account_check CHECK (account = ANY (ARRAY['customer'::text, 'issued'::text, 'spent'::text])),
-  CONSTRAINT wallet_entries_amount_minor_check CHECK (amount_minor <> 0),
-  CONSTRAINT wallet_entries_check CHECK ((account = 'customer'::text) = (customer_id IS NOT NULL)),
-  CONSTRAINT wallet_entries_kind_check CHECK (kind = ANY (ARRAY['credit'::text, 'payment'::text, 'refund'::text]))
-);
-COMMENT ON TABLE wallet_entries IS 'Double entry: a movement is two entries of one id that sum to zero, one in the customer''s account and one in ours.';
-COMMENT ON COLUMN wallet_entries.id IS 'Derived from what caused the movement, so the same cause moves money once.';
-COMMENT ON COLUMN wallet_entries.account IS 'customer: the wallet. issued: what operators credited. spent: what was paid for bookings and given back for them.';
-COMMENT ON COLUMN wallet_entries.request_hash IS 'Of an operator''s credit: tells an honest repeat of its Idempotency-Key from another body.';
-CREATE INDEX wallet_entries_by_customer ON wallet_entries USING btree (customer_id, at DESC, id) WHERE customer_id IS NOT NULL;
-
-CREATE TABLE wallets (
-  customer_id text NOT NULL,
-  currency text NOT NULL,
-  balance_minor bigint NOT NULL DEFAULT 0,
-  CONSTRAINT wallets_pkey PRIMARY KEY (customer_id, currency),
-  CONSTRAINT wallets_currency_check CHECK (currency ~ '^[A-Z]{3}$'::text),
-  CONSTRAINT wallets_never_negative CHECK (balance_minor >= 0)
-);
-COMMENT ON TABLE wallets IS 'A customer''s balance with us, one row per currency.';
-COMMENT ON COLUMN wallets.balance_minor IS 'Running total of the wallet''s entries (trigger). Its CHECK holds it above zero, also when payments come at once.';
 
 ALTER TABLE attempts ADD CONSTRAINT attempts_cart_id_fkey FOREIGN KEY (cart_id) REFERENCES carts(id);
 ALTER TABLE booking_items ADD CONSTRAINT booking_items_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES bookings(id);
