@@ -89,6 +89,7 @@ CREATE TABLE cart_items (
   added_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (cart_id, offering_id)
 );
+COMMENT ON TABLE cart_items IS 'What is in a cart. Prices are the offerings'' own until an attempt freezes them.';
 COMMENT ON COLUMN cart_items.details IS 'As the customer sent them, unchanged. Private: in no list, no log.';
 
 ALTER TABLE attempts

@@ -79,6 +79,7 @@ CREATE TABLE cart_items (
   CONSTRAINT cart_items_pkey PRIMARY KEY (cart_id, offering_id),
   CONSTRAINT cart_items_seats_check CHECK (seats > 0)
 );
+COMMENT ON TABLE cart_items IS 'What is in a cart. Prices are the offerings'' own until an attempt freezes them.';
 COMMENT ON COLUMN cart_items.details IS 'As the customer sent them, unchanged. Private: in no list, no log.';
 
 CREATE TABLE carts (
