@@ -5,6 +5,7 @@ import helmet from 'helmet';
 import swaggerUi from 'swagger-ui-express';
 import { identify } from './auth';
 import { bookingRoutes } from './bookings';
+import { cartRoutes } from './carts';
 import { caseRoutes } from './cases';
 import type { ApiDependencies } from './dependencies';
 import { describeRoutes, documentRoutes } from './document';
@@ -12,9 +13,12 @@ import { healthRoutes } from './health';
 import { offeringRoutes } from './offerings';
 import { nothingHere, renderProblems } from './problem';
 import { problemPageRoutes } from './problem-pages';
+import { providerBookingRoutes } from './provider-bookings';
+import { providerRoutes } from './providers';
 import { makeRates } from './rates';
 import { logRequests, nameRequest } from './request-log';
 import { mount, type Route } from './route';
+import { walletRoutes } from './wallets';
 import { webhookRoutes } from './webhooks';
 
 export type { ApiDependencies } from './dependencies';
@@ -29,8 +33,12 @@ export function createApp(deps: ApiDependencies): Express {
   const probes = healthRoutes(deps);
   const webhooks = webhookRoutes(deps, rates);
   const routes: Route[] = [
+    ...providerRoutes(deps),
     ...offeringRoutes(deps),
+    ...providerBookingRoutes(deps),
+    ...cartRoutes(deps),
     ...bookingRoutes(deps, rates),
+    ...walletRoutes(deps),
     ...caseRoutes(deps),
     ...problemPageRoutes(),
     ...documentRoutes(() => document),

@@ -26,11 +26,18 @@ function unauthenticated(detail: string, tokenGiven: boolean): Problem {
   return new Problem('unauthenticated', detail, { headers: { 'WWW-Authenticate': challenge } });
 }
 
+/**
+ * Whether a text can be the subject of a token, and so name a customer, provider or operator. PostgreSQL takes no NUL, and
+ * a subject with control characters is nobody's.
+ */
+export function isSubject(text: string): boolean {
+  return /^[^\p{Cc}\p{Surrogate}]{1,255}$/u.test(text);
+}
+
 function callerFrom(payload: JWTPayload): Caller {
   const { sub } = payload;
   const scope = payload['scope'];
-  // PostgreSQL takes no NUL, and a subject with control characters is nobody's.
-  if (typeof sub !== 'string' || !/^[^\p{Cc}\p{Surrogate}]{1,255}$/u.test(sub)) {
+  if (typeof sub !== 'string' || !isSubject(sub)) {
     throw unauthenticated('The token names no usable subject.', true);
   }
   const granted = new Set(typeof scope === 'string' ? scope.split(' ') : []);

@@ -6,7 +6,7 @@ import { cartId } from './cart-schemas';
 import { details, itemsMax, seats } from './item-schemas';
 import { offeringId, offeringKind } from './offering-schemas';
 import { pageQuery } from './pages';
-import { currency, instantShown, languageTag, line } from './validation';
+import { instantShown, languageTag, line, total } from './validation';
 
 /** Id of a booking, and of the attempt it comes from. */
 export const bookingId = z
@@ -98,13 +98,12 @@ export const bookingQuery = z.strictObject({
 export type BookingQuery = z.output<typeof bookingQuery>;
 
 const failureTypes = Object.keys(failures) as [FailureType, ...FailureType[]];
-const total = z.object({ amountMinor: z.int(), currency }).meta({ id: 'Total' });
 const links = z.object({
   self: z.string(),
   alternatives: z.string().optional().meta({ description: 'Free slots of the same provider.' }),
 });
 
-/** A booking attempt, and the booking once it is confirmed. */
+/** A booking attempt, and the booking once it is confirmed; a provider sees only its own items of it. */
 export const bookingView = z
   .object({
     id: bookingId,
@@ -123,7 +122,7 @@ export const bookingView = z
         details: z.unknown().optional(),
       }),
     ),
-    total,
+    total: total.meta({ description: 'For a provider: of the own items.' }),
     payment: z
       .object({
         method: z.string(),
@@ -146,6 +145,10 @@ export const bookingView = z
         reason: z.string(),
       })
       .optional(),
+    customer: z
+      .object({ name: z.string(), email: z.string(), phone: z.string().optional() })
+      .optional()
+      .meta({ description: 'Who comes: for the provider.' }),
     links,
     createdAt: instantShown,
     expiresAt: instantShown.optional().meta({ description: 'End of the payment window.' }),

@@ -1,6 +1,6 @@
 /** Bookings as rows and as people see them: who may see what is decided here and nowhere else. */
 import type { Knex } from 'knex';
-import type { RefundReason, RefundStatus } from '../booking';
+import type { QuotedItem, RefundReason, RefundStatus } from '../booking';
 import type { AttemptRow, TryRow } from '../database';
 import { failures, isFailureType, type Failure, type FailureType } from '../failures';
 import type { BookingView, StartingView } from './booking-schemas';
@@ -20,11 +20,13 @@ export interface BookingRecord extends AttemptRow {
   alternatives_provider: string | null;
   alternatives_from: Date | null;
   started_micros: number;
+  /** Null until it is paid. */
+  confirmed_micros: number | null;
 }
 
 /**
- * Who looks: the owner sees everything; an operator neither secrets nor details; a provider the details of the
- * offerings that are theirs.
+ * Who looks: the owner sees everything; an operator neither secrets nor details; a provider who comes, and of what was
+ * bought the items of the offerings that are theirs: what else a customer buys is none of their business.
  */
 export type Viewer =
   { as: 'owner' } | { as: 'operator' } | { as: 'provider'; offerings: ReadonlySet<string> };
@@ -35,7 +37,7 @@ const columns = `
   r.status AS refund_status, r.amount_minor AS refund_amount_minor, r.reason AS refund_reason,
   coalesce(a.expires_at > now(), false) AS in_window,
   o.provider_id AS alternatives_provider, o.starts_at AS alternatives_from,
-  ${microsOf('a.started_at')} AS started_micros`;
+  ${microsOf('a.started_at')} AS started_micros, ${microsOf('b.confirmed_at')} AS confirmed_micros`;
 
 const joins = `
   LEFT JOIN LATERAL (
@@ -90,12 +92,14 @@ export function showStarting(id: string): StartingView {
 export function showBooking(record: BookingRecord, viewer: Viewer, details: boolean): BookingView {
   const failure = failureOf(record);
   const alternatives = alternativesOf(record);
+  const items = record.quote.items.filter((item) => seesItem(viewer, item));
+  const whole = items.length === record.quote.items.length;
   return {
     id: record.booking_id,
     ...(record.reference === null ? {} : { reference: record.reference }),
     status: record.status,
     version: record.version,
-    items: record.quote.items.map((item) => ({
+    items: items.map((item) => ({
       offeringId: item.offeringId,
       kind: item.kind,
       title: item.title,
@@ -103,15 +107,15 @@ export function showBooking(record: BookingRecord, viewer: Viewer, details: bool
       ...(item.startsAt === undefined ? {} : { startsAt: item.startsAt }),
       ...(item.endsAt === undefined ? {} : { endsAt: item.endsAt }),
       ...(item.timeZone === undefined ? {} : { timeZone: item.timeZone }),
-      ...(details && item.details !== undefined && seesDetails(viewer, item.offeringId)
-        ? { details: item.details }
-        : {}),
+      ...(details && item.details !== undefined && viewer.as !== 'operator' ? { details: item.details } : {}),
     })),
-    total: { amountMinor: record.total_minor, currency: record.currency },
+    total: { amountMinor: whole ? record.total_minor : totalOf(items), currency: record.currency },
     ...paymentOf(record, viewer),
     retryable: isRetryable(record),
     ...(failure === undefined ? {} : { failure }),
-    ...refundOf(record),
+    // One sum goes back for everything, so of a part it would say too much.
+    ...(whole ? refundOf(record) : {}),
+    ...customerOf(record, viewer),
     links: { self: bookingPath(record.booking_id), ...(alternatives === undefined ? {} : { alternatives }) },
     createdAt: record.started_at.toISOString(),
     ...(record.expires_at === null ? {} : { expiresAt: record.expires_at.toISOString() }),
@@ -119,8 +123,19 @@ export function showBooking(record: BookingRecord, viewer: Viewer, details: bool
   };
 }
 
-function seesDetails(viewer: Viewer, offeringId: string): boolean {
-  return viewer.as === 'owner' || (viewer.as === 'provider' && viewer.offerings.has(offeringId));
+function seesItem(viewer: Viewer, item: QuotedItem): boolean {
+  return viewer.as !== 'provider' || viewer.offerings.has(item.offeringId);
+}
+
+function totalOf(items: readonly QuotedItem[]): number {
+  return items.reduce((sum, item) => sum + item.priceMinor * item.seats, 0);
+}
+
+/** A doctor must know who comes; operators find people by their ids. */
+function customerOf({ contact }: BookingRecord, viewer: Viewer): Pick<BookingView, 'customer'> {
+  if (viewer.as !== 'provider') return {};
+  const { name, email, phone } = contact;
+  return { customer: { name, email, ...(phone === undefined ? {} : { phone }) } };
 }
 
 function paymentOf(record: BookingRecord, viewer: Viewer): Pick<BookingView, 'payment'> {
@@ -131,7 +146,7 @@ function paymentOf(record: BookingRecord, viewer: Viewer): Pick<BookingView, 'pa
     payment: {
       method: record.method,
       try: record.tries,
-      ...(record.gateway_ref === null ? {} : { gatewayRef: record.gateway_ref }),
+      ...(record.gateway_ref === null || viewer.as === 'provider' ? {} : { gatewayRef: record.gateway_ref }),
       ...secrets,
     },
   };

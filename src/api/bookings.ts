@@ -58,9 +58,12 @@ export function bookingRoutes(deps: ApiDependencies, rates: Rates): Route[] {
       problems: [
         'invalid-request',
         'idempotency-key-missing',
+        'insufficient-funds',
         'not-found',
         'slot-unavailable',
         'offering-closed',
+        'cart-converted',
+        'seats-per-customer',
         'attempt-over',
         'payload-too-large',
         'idempotency-key-reused',
@@ -89,8 +92,8 @@ export function bookingRoutes(deps: ApiDependencies, rates: Rates): Route[] {
       tag,
       summary: 'Read a booking, or wait for it to change',
       description:
-        'For its owner; for operators; and, once paid, for the provider of one of its offerings. With `wait` the ' +
-        'answer comes as soon as the version exceeds `after`.',
+        'For its owner; for operators; and, once paid, for the provider of one of its offerings, who sees the own ' +
+        'items and who comes. With `wait` the answer comes as soon as the version exceeds `after`.',
       scopes: ['bookings', 'catalog', 'ops'],
       params: idOnly,
       query: waitQuery,

@@ -7,7 +7,7 @@ import type { Logger, Metrics } from '../telemetry';
 
 export interface ApiDependencies {
   config: Config;
-  /** The main role. Only publishing and changing offerings writes with it. */
+  /** The main role: for what the API writes itself, which is offerings, carts, providers and credits. Bookings are written by activities only. */
   db: Knex;
   /** The read-only role: everything else. */
   reading: Knex;

@@ -7,6 +7,8 @@ import type { ApiDependencies } from './dependencies';
 import { isDatabaseAway } from './outage';
 import { Problem, unavailable } from './problem';
 
+type ProviderViewer = Extract<Viewer, { as: 'provider' }>;
+
 /** An attempt that the caller may see, with or without its record. */
 export type Found = { record: BookingRecord; viewer: Viewer } | 'starting';
 
@@ -41,13 +43,20 @@ async function viewerOf(
   if (caller.scopes.has('ops')) return { as: 'operator' };
   // Nobody hears of a request that nobody paid for.
   if (!caller.scopes.has('catalog') || record.reference === null) return undefined;
-  const own = await deps
-    .reading<OfferingRow>('offerings')
-    .whereIn(
-      'id',
-      record.quote.items.map((item) => item.offeringId),
-    )
-    .where({ provider_id: caller.sub })
+  const viewer = await providerOf(deps, caller, [record]);
+  return viewer.offerings.size === 0 ? undefined : viewer;
+}
+
+/** The caller as the provider of what these attempts bought: `offerings` are those of them that are theirs. */
+export async function providerOf(
+  { reading }: ApiDependencies,
+  { sub }: Caller,
+  records: readonly BookingRecord[],
+): Promise<ProviderViewer> {
+  const bought = records.flatMap(({ quote }) => quote.items.map((item) => item.offeringId));
+  const own = await reading<OfferingRow>('offerings')
+    .whereIn('id', bought)
+    .where({ provider_id: sub })
     .select('id');
-  return own.length === 0 ? undefined : { as: 'provider', offerings: new Set(own.map((row) => row.id)) };
+  return { as: 'provider', offerings: new Set(own.map((row) => row.id)) };
 }

@@ -33,11 +33,9 @@ const newSlot = z
     timeZone: timeZone.default('UTC'),
     capacity: z.int().min(1).max(10_000).default(1),
     price: money,
-    holdSeconds: holdSeconds
-      .optional()
-      .meta({
-        description: 'Holds the seats this long for whoever is paying. Without it the first payer gets them.',
-      }),
+    holdSeconds: holdSeconds.optional().meta({
+      description: 'Holds the seats this long for whoever is paying. Without it the first payer gets them.',
+    }),
     seatsPerCustomer: z.int().min(1).max(10_000).optional(),
     attributes: attributes.default({}),
   })
@@ -109,12 +107,9 @@ export const offeringQuery = z.strictObject({
   kind: offeringKind.optional(),
   from: instant.optional().meta({ description: 'Starts at or after.' }),
   to: instant.optional().meta({ description: 'Starts before.' }),
-  available: z
-    .enum(['true', 'false'])
-    .optional()
-    .meta({
-      description: 'true: open, not started, and with at least one free seat where seats are counted.',
-    }),
+  available: z.enum(['true', 'false']).optional().meta({
+    description: 'true: open, not started, and with at least one free seat where seats are counted.',
+  }),
   ...pageQuery,
 });
 export type OfferingQuery = z.output<typeof offeringQuery>;

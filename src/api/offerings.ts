@@ -1,4 +1,4 @@
-/** Offerings: publishing, changing and finding them. The only part of the API that writes rows itself. */
+/** Offerings: publishing, changing and finding them. */
 import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { makeId } from '../booking';
@@ -39,7 +39,7 @@ export function offeringRoutes(deps: ApiDependencies): Route[] {
       method: 'post',
       path: '/v1/offerings',
       tag,
-      summary: 'Publish a slot',
+      summary: 'Publish a slot or a consultation',
       description: 'The provider is the subject of the token. Under one Idempotency-Key, one offering.',
       scopes: ['catalog'],
       idempotencyKey: 'optional',

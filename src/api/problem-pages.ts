@@ -11,7 +11,7 @@ export const explanations: Readonly<Record<FailureType, { when: string; act: str
     act: 'Read `errors`: each entry points at one fault. Mend the request; the same one is refused again.',
   },
   'idempotency-key-missing': {
-    when: '`POST /v1/bookings` came without an `Idempotency-Key`.',
+    when: 'A start, or an operator’s credit to a wallet, came without an `Idempotency-Key`.',
     act: 'Make a key, such as a UUID, once per wish of the customer, and send it with every repeat.',
   },
   unauthenticated: {

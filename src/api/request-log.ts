@@ -16,7 +16,7 @@ export const nameRequest: RequestHandler = (request, response, next) => {
 
 /** Ids in a path are opaque; anything else in it is the caller's text and stays out of the log. */
 function idIn(path: string): string | undefined {
-  return /\/((?:off|bkg|cas)_[0-9a-z]{24})(?:\/|$)/.exec(path)?.[1];
+  return /\/((?:off|bkg|cas|crt)_[0-9a-z]{24})(?:\/|$)/.exec(path)?.[1];
 }
 
 /** Logs each request when it has been answered. Probes are left out: they come every few seconds and say nothing. */

@@ -34,7 +34,7 @@ export interface Answer {
 
 /** What the document tells of a route. */
 interface RouteFacts {
-  method: 'get' | 'post' | 'patch';
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   /** As OpenAPI writes it: `/v1/offerings/{id}`. */
   path: string;
   tag: string;

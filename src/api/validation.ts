@@ -97,6 +97,9 @@ export const money = z
   })
   .meta({ id: 'Money' });
 
+/** A sum of several prices, which may be more than one price can be. */
+export const total = z.object({ amountMinor: z.int(), currency }).meta({ id: 'Total' });
+
 /** BCP 47, as JavaScript's Intl understands it. */
 export const languageTag = z
   .string()
