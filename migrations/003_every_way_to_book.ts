@@ -104,6 +104,7 @@ CREATE TRIGGER attempts_frozen_quote BEFORE UPDATE ON attempts FOR EACH ROW
     IS DISTINCT FROM (NEW.quote, NEW.total_minor, NEW.currency, NEW.customer_id, NEW.request_hash, NEW.cart_id))
   EXECUTE FUNCTION refuse('a quote is frozen when its attempt opens');
 COMMENT ON TRIGGER attempts_frozen_quote ON attempts IS 'The customer pays the price that was shown, whatever is edited meanwhile.';
+CREATE INDEX attempts_by_cart ON attempts (cart_id) WHERE cart_id IS NOT NULL;
 CREATE INDEX bookings_by_customer ON bookings (customer_id);
 CREATE INDEX booking_items_by_offering ON booking_items (offering_id);
 
@@ -180,7 +181,7 @@ ALTER TABLE messages
   DROP COLUMN provider_ids,
   DROP CONSTRAINT messages_kind_check,
   ADD CONSTRAINT messages_kind_check CHECK (kind IN ('booking-confirmed', 'payment-refunded', 'refund-failed'));
-DROP INDEX bookings_by_customer, booking_items_by_offering;
+DROP INDEX attempts_by_cart, bookings_by_customer, booking_items_by_offering;
 DROP TRIGGER attempts_frozen_quote ON attempts;
 ALTER TABLE attempts DROP COLUMN cart_id, DROP COLUMN hold_until, ALTER COLUMN method SET NOT NULL;
 CREATE TRIGGER attempts_frozen_quote BEFORE UPDATE ON attempts FOR EACH ROW

@@ -226,14 +226,14 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION book IS 'Makes the booking of an attempt, paid from the wallet where an entry''s id is given: seats, cart, money and messages, all or nothing. Returns why not, or null. The caller has locked the attempt.';
 
-CREATE OR REPLACE FUNCTION settle_payment(
+DROP FUNCTION settle_payment;
+CREATE FUNCTION settle_payment(
   in_booking_id text, in_gateway text, in_ref text, in_charge text, in_amount_minor integer, in_currency text,
   in_payment_id text, in_refund_id text, in_references text[]
-) RETURNS TABLE (status text, refund_id text, newly boolean) LANGUAGE plpgsql AS $$
+) RETURNS TABLE (status text, refund_id text, newly boolean, refusal text, reference text) LANGUAGE plpgsql AS $$
 DECLARE
   attempt attempts%ROWTYPE;
   known payments%ROWTYPE;
-  refusal text;
 BEGIN
   -- The attempt's row comes first in every transaction: a local activity that timed out may still be running, and
   -- whoever comes second finds here what the other did.
@@ -244,7 +244,7 @@ BEGIN
   SELECT * INTO known FROM payments AS p WHERE p.gateway = in_gateway AND p.gateway_payment_id = in_charge;
   IF FOUND THEN
     RETURN QUERY SELECT attempt.status,
-      (SELECT r.id FROM refunds AS r WHERE r.payment_id = known.id AND r.status <> 'succeeded' LIMIT 1), false;
+      (SELECT r.id FROM refunds AS r WHERE r.payment_id = known.id AND r.status <> 'succeeded' LIMIT 1), false, NULL::text, NULL::text;
     RETURN;
   END IF;
 
@@ -265,7 +265,8 @@ BEGIN
 
   IF refusal IS NULL THEN
     UPDATE attempts AS a SET status = 'confirmed', failure = NULL, ended_at = now() WHERE a.booking_id = in_booking_id;
-    RETURN QUERY SELECT 'confirmed', NULL::text, true;
+    RETURN QUERY SELECT 'confirmed', NULL::text, true, NULL::text,
+      (SELECT b.reference FROM bookings AS b WHERE b.id = in_booking_id);
     RETURN;
   END IF;
 
@@ -278,14 +279,14 @@ BEGIN
         THEN jsonb_build_object('type', refusal) ELSE a.failure END
     WHERE a.booking_id = in_booking_id
     RETURNING a.status INTO attempt.status;
-  RETURN QUERY SELECT attempt.status, in_refund_id, true;
+  RETURN QUERY SELECT attempt.status, in_refund_id, true, refusal, NULL::text;
 END $$;
+COMMENT ON FUNCTION settle_payment IS 'Decides what one captured payment buys: the booking, or a refund row with its reason. Asking again about the same payment answers what was decided.';
 
 CREATE FUNCTION settle_inside(in_booking_id text, in_payment_id text, in_entry_id text, in_references text[])
-RETURNS text LANGUAGE plpgsql AS $$
+RETURNS TABLE (refusal text, reference text) LANGUAGE plpgsql AS $$
 DECLARE
   attempt attempts%ROWTYPE;
-  refusal text;
 BEGIN
   SELECT * INTO attempt FROM attempts AS a WHERE a.booking_id = in_booking_id FOR UPDATE;
   IF attempt.total_minor = 0 THEN
@@ -295,7 +296,8 @@ BEGIN
   IF refusal IS NOT NULL THEN
     UPDATE attempts AS a SET status = 'failed', failure = jsonb_build_object('type', refusal), ended_at = now()
       WHERE a.booking_id = in_booking_id;
-    RETURN refusal;
+    RETURN QUERY SELECT refusal, NULL::text;
+    RETURN;
   END IF;
   IF in_entry_id IS NOT NULL THEN
     INSERT INTO payment_tries (booking_id, try, gateway, gateway_ref, status)
@@ -305,9 +307,9 @@ BEGIN
         'captured', 'booked');
   END IF;
   UPDATE attempts AS a SET status = 'confirmed', ended_at = now() WHERE a.booking_id = in_booking_id;
-  RETURN NULL;
+  RETURN QUERY SELECT NULL::text, b.reference FROM bookings AS b WHERE b.id = in_booking_id;
 END $$;
-COMMENT ON FUNCTION settle_inside IS 'Settles a new attempt whose money moves in this very transaction, or that costs nothing. Returns why not, or null.';
+COMMENT ON FUNCTION settle_inside IS 'Settles a new attempt whose money moves in this very transaction, or that costs nothing: why not, or the reference.';
 `);
 }
 

@@ -40,6 +40,7 @@ COMMENT ON COLUMN attempts.cancel_reason IS 'Why the customer canceled, in their
 COMMENT ON COLUMN attempts.tries IS 'One plus the accepted retries. A gateway''s object may serve several.';
 COMMENT ON COLUMN attempts.expires_at IS 'End of the payment window; null until the payment object exists.';
 COMMENT ON COLUMN attempts.hold_until IS 'End of the hold this attempt began with, null without one. The window ends a minute earlier, and no retry moves either.';
+CREATE INDEX attempts_by_cart ON attempts USING btree (cart_id) WHERE cart_id IS NOT NULL;
 CREATE INDEX attempts_by_customer ON attempts USING btree (customer_id, started_at DESC, booking_id);
 CREATE INDEX attempts_by_start ON attempts USING btree (started_at DESC, booking_id);
 
@@ -646,12 +647,11 @@ $function$;
 COMMENT ON FUNCTION seats_free(text,text) IS 'Seats this customer could have: neither booked nor held by somebody else. Without a customer, what the public sees.';
 
 CREATE OR REPLACE FUNCTION public.settle_inside(in_booking_id text, in_payment_id text, in_entry_id text, in_references text[])
- RETURNS text
+ RETURNS TABLE(refusal text, reference text)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
   attempt attempts%ROWTYPE;
-  refusal text;
 BEGIN
   SELECT * INTO attempt FROM attempts AS a WHERE a.booking_id = in_booking_id FOR UPDATE;
   IF attempt.total_minor = 0 THEN
@@ -661,7 +661,8 @@ BEGIN
   IF refusal IS NOT NULL THEN
     UPDATE attempts AS a SET status = 'failed', failure = jsonb_build_object('type', refusal), ended_at = now()
       WHERE a.booking_id = in_booking_id;
-    RETURN refusal;
+    RETURN QUERY SELECT refusal, NULL::text;
+    RETURN;
   END IF;
   IF in_entry_id IS NOT NULL THEN
     INSERT INTO payment_tries (booking_id, try, gateway, gateway_ref, status)
@@ -671,18 +672,17 @@ BEGIN
         'captured', 'booked');
   END IF;
   UPDATE attempts AS a SET status = 'confirmed', ended_at = now() WHERE a.booking_id = in_booking_id;
-  RETURN NULL;
+  RETURN QUERY SELECT NULL::text, b.reference FROM bookings AS b WHERE b.id = in_booking_id;
 END $function$;
-COMMENT ON FUNCTION settle_inside(text,text,text,text[]) IS 'Settles a new attempt whose money moves in this very transaction, or that costs nothing. Returns why not, or null.';
+COMMENT ON FUNCTION settle_inside(text,text,text,text[]) IS 'Settles a new attempt whose money moves in this very transaction, or that costs nothing: why not, or the reference.';
 
 CREATE OR REPLACE FUNCTION public.settle_payment(in_booking_id text, in_gateway text, in_ref text, in_charge text, in_amount_minor integer, in_currency text, in_payment_id text, in_refund_id text, in_references text[])
- RETURNS TABLE(status text, refund_id text, newly boolean)
+ RETURNS TABLE(status text, refund_id text, newly boolean, refusal text, reference text)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
   attempt attempts%ROWTYPE;
   known payments%ROWTYPE;
-  refusal text;
 BEGIN
   -- The attempt's row comes first in every transaction: a local activity that timed out may still be running, and
   -- whoever comes second finds here what the other did.
@@ -693,7 +693,7 @@ BEGIN
   SELECT * INTO known FROM payments AS p WHERE p.gateway = in_gateway AND p.gateway_payment_id = in_charge;
   IF FOUND THEN
     RETURN QUERY SELECT attempt.status,
-      (SELECT r.id FROM refunds AS r WHERE r.payment_id = known.id AND r.status <> 'succeeded' LIMIT 1), false;
+      (SELECT r.id FROM refunds AS r WHERE r.payment_id = known.id AND r.status <> 'succeeded' LIMIT 1), false, NULL::text, NULL::text;
     RETURN;
   END IF;
 
@@ -714,7 +714,8 @@ BEGIN
 
   IF refusal IS NULL THEN
     UPDATE attempts AS a SET status = 'confirmed', failure = NULL, ended_at = now() WHERE a.booking_id = in_booking_id;
-    RETURN QUERY SELECT 'confirmed', NULL::text, true;
+    RETURN QUERY SELECT 'confirmed', NULL::text, true, NULL::text,
+      (SELECT b.reference FROM bookings AS b WHERE b.id = in_booking_id);
     RETURN;
   END IF;
 
@@ -727,7 +728,7 @@ BEGIN
         THEN jsonb_build_object('type', refusal) ELSE a.failure END
     WHERE a.booking_id = in_booking_id
     RETURNING a.status INTO attempt.status;
-  RETURN QUERY SELECT attempt.status, in_refund_id, true;
+  RETURN QUERY SELECT attempt.status, in_refund_id, true, refusal, NULL::text;
 END $function$;
 COMMENT ON FUNCTION settle_payment(text,text,text,text,integer,text,text,text,text[]) IS 'Decides what one captured payment buys: the booking, or a refund row with its reason. Asking again about the same payment answers what was decided.';
 

@@ -15,6 +15,7 @@ import {
   readBackLater,
   readStanding,
   retryLater,
+  tryToOpen,
   type Dependencies,
   type Refusal,
   type Standing,
@@ -84,16 +85,17 @@ export function openActivities(deps: Dependencies) {
 
   /** Books at once what needs nobody outside: money, seats and booking in this transaction, or nothing of it. */
   async function settleInside(trx: Knex.Transaction, { bookingId, request }: BookInput): Promise<void> {
-    const result = await trx.raw<{ rows: { refusal: FailureType | null }[] }>(
-      'SELECT settle_inside(?, ?, ?, ?) AS refusal',
+    const result = await trx.raw<{ rows: { refusal: FailureType | null; reference: string | null }[] }>(
+      'SELECT * FROM settle_inside(?, ?, ?, ?)',
       [bookingId, deriveId('payment', bookingId), deriveId('entry', bookingId), referencesFor(bookingId)],
     );
-    const refusal = result.rows[0]?.refusal ?? null;
+    const [settled] = result.rows;
+    if (settled === undefined) throw new Error(`Bug: ${bookingId} was settled without an answer`);
+    const { refusal, reference } = settled;
     const gateway = request.payment?.method ?? 'none';
-    metrics.tries.inc({ gateway, result: refusal === null ? 'paid' : 'refused' });
     if (refusal !== null) return tellRefused(bookingId, refusal);
     metrics.attempts.inc({ outcome: 'confirmed' });
-    log.info({ event: 'payment.settled', bookingId, status: 'confirmed', refundId: null });
+    log.info({ event: 'payment.settled', bookingId, gateway, status: 'confirmed', reference });
   }
 
   function tellRefused(bookingId: string, failure: FailureType): void {
@@ -128,19 +130,19 @@ export function openActivities(deps: Dependencies) {
         'payment_tries.*',
         'attempts.total_minor',
         'attempts.currency',
+        'attempts.return_url',
         'attempts.status as attempt_status',
       )
       .first<
-        (TryRow & { total_minor: number; currency: string; attempt_status: AttemptRow['status'] }) | undefined
+        | (TryRow &
+            Pick<AttemptRow, 'total_minor' | 'currency' | 'return_url'> & {
+              attempt_status: AttemptRow['status'];
+            })
+        | undefined
       >();
     if (found === undefined || !isOpen(found.attempt_status)) return;
     const gateway = gatewayNamed(gateways, found.gateway);
-    const opened = await gateway.open({
-      bookingId,
-      try: found.try,
-      keyNumber: found.key_number,
-      total: { amountMinor: found.total_minor, currency: found.currency },
-    });
+    const opened = await gateway.open(tryToOpen(found, found));
     if (opened.status === 'unknown') throw readBackLater(gateway, opened);
     if (opened.status === 'opened') return db.transaction((trx) => recordOpened(trx, found, opened));
     log.error({

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Knex } from 'knex';
 import { isOpen, makeReference, type AttemptStatus } from '../booking';
-import type { TryRow } from '../database';
+import type { AttemptRow, TryRow } from '../database';
 import type { Gateway, PaymentState } from '../gateways/gateway';
 import type { Ring } from '../workflows/messages';
 import { ring } from '../doorbell';
@@ -15,6 +15,7 @@ import {
   lockAttempt,
   readBackLater,
   readStanding,
+  tryToOpen,
   type Dependencies,
   type Refusal,
   type Standing,
@@ -53,7 +54,13 @@ export async function recordPayment(
 ): Promise<void> {
   const { paid } = captured;
   const result = await deps.db.raw<{
-    rows: { status: AttemptStatus; refund_id: string | null; newly: boolean }[];
+    rows: {
+      status: AttemptStatus;
+      refund_id: string | null;
+      newly: boolean;
+      refusal: string | null;
+      reference: string | null;
+    }[];
   }>('SELECT * FROM settle_payment(?, ?, ?, ?, ?, ?, ?, ?, ?)', [
     captured.bookingId,
     captured.gateway,
@@ -67,9 +74,18 @@ export async function recordPayment(
   ]);
   const decided = result.rows[0];
   if (decided?.newly !== true) return;
-  const { bookingId } = captured;
+  const { bookingId, gateway } = captured;
   deps.metrics.tries.inc({ gateway: captured.gateway, result: 'paid' });
-  deps.log.info({ event: 'payment.settled', bookingId, status: decided.status, refundId: decided.refund_id });
+  deps.log.info({
+    event: 'payment.settled',
+    bookingId,
+    gateway,
+    gatewayPaymentId: paid.chargeRef,
+    status: decided.status,
+    ...(decided.refund_id === null
+      ? { reference: decided.reference }
+      : { refundId: decided.refund_id, refusal: decided.refusal }),
+  });
   if (decided.refund_id !== null) return;
   deps.metrics.attempts.inc({ outcome: 'confirmed' });
   const firstRing = heard.map((ring) => Date.parse(ring.at)).sort((a, b) => a - b)[0];
@@ -215,15 +231,9 @@ export function settleActivities(deps: Dependencies) {
 
   /** An object whose making got no answer is found again by making it again with the same key. */
   async function learnLostRef(gateway: Gateway, row: TryRow): Promise<string | undefined> {
-    const attempt = await db('attempts')
-      .where({ booking_id: row.booking_id })
-      .first<{ total_minor: number; currency: string }>();
-    const opened = await gateway.open({
-      bookingId: row.booking_id,
-      try: row.try,
-      keyNumber: row.key_number,
-      total: { amountMinor: attempt.total_minor, currency: attempt.currency },
-    });
+    const attempt = await db<AttemptRow>('attempts').where({ booking_id: row.booking_id }).first();
+    if (attempt === undefined) throw new Error(`Bug: a try without an attempt, ${row.booking_id}`);
+    const opened = await gateway.open(tryToOpen(row, attempt));
     if (opened.status === 'unknown') throw readBackLater(gateway, opened);
     // A refused object never was; nobody can pay it.
     return opened.status === 'opened' ? opened.ref : undefined;

@@ -12,6 +12,8 @@ export interface TryToOpen {
   /** Rises after a definite refusal that the gateway would replay for its key; part of the outbound key. */
   keyNumber: number;
   total: Money;
+  /** Where the customer's browser goes after paying; names the booking already. */
+  returnUrl?: string;
 }
 
 /** A payment object that exists at the gateway, and what the customer's browser needs to pay it. */

@@ -92,9 +92,11 @@ export function stripeGateway(settings: StripeSettings): Gateway {
         ref: intent.id,
         howToPay: {
           ...(clientSecret === null ? {} : { clientSecret }),
-          ...(settings.publishableKey === undefined
-            ? {}
-            : { parameters: { publishableKey: settings.publishableKey } }),
+          // What Stripe's script in the browser asks for.
+          parameters: {
+            ...(settings.publishableKey === undefined ? {} : { publishableKey: settings.publishableKey }),
+            ...(wanted.returnUrl === undefined ? {} : { returnUrl: wanted.returnUrl }),
+          },
         },
       };
     } catch (error) {
