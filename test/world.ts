@@ -20,7 +20,7 @@ import { openDatabase } from '../src/database';
 import type { Gateway } from '../src/gateways/gateway';
 import { stripeGateway } from '../src/gateways/stripe';
 import { makeDataConverter } from '../src/payloads';
-import { makeLogger, makeMetrics } from '../src/telemetry';
+import { makeLogger, makeMetrics, type Logger } from '../src/telemetry';
 import { makeMailer, makeWorker } from '../src/worker';
 import { freshDatabase } from './database';
 
@@ -68,6 +68,8 @@ export interface WorldOptions {
   wrapGateway?(gateway: Gateway): Gateway;
   wrapActivities?(activities: Activities): Activities;
   env?: Record<string, string>;
+  /** Takes the lines that worker and API log; without it they are not written at all. */
+  log?: Logger;
   /** Another Temporal server than the run's own: one that the test may kill. */
   temporalAddress?: string;
 }
@@ -117,7 +119,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const connection = await Connection.connect({ address });
   const native = await NativeConnection.connect({ address });
   const temporal = new Client({ connection, dataConverter: makeDataConverter(config.payloadKeys) });
-  const log = makeLogger('test', config.logLevel);
+  const log = options.log ?? makeLogger('test', config.logLevel);
   if (config.stripe === undefined) throw new Error('Bug: no Stripe settings');
   const stripe = stripeGateway(config.stripe);
   const gateway = options.wrapGateway?.(stripe) ?? stripe;
