@@ -20,7 +20,15 @@ export interface Booking {
 export interface Offering {
   id: string;
   title: string;
-  seatsAvailable: number;
+  /** Null for a consultation. */
+  seatsAvailable: number | null;
+}
+
+/** What an attempt is about, and how it is paid. */
+export interface Wish {
+  items?: { offeringId: string; details?: unknown }[];
+  cartId?: string;
+  method?: string;
 }
 
 /** What a customer can pay with: Stripe's own test cards. Source: docs.stripe.com/testing */
@@ -61,31 +69,74 @@ export async function callApi<T>(
   return (text === '' ? undefined : JSON.parse(text)) as T;
 }
 
+const provider = { sub: 'dr-ada', scope: 'catalog' };
+
+/** Says who the provider of the demo is, so that she is told of bookings. */
+export async function introduceProvider(place: Place, displayName: string, email: string): Promise<void> {
+  await callApi(place, provider, {
+    method: 'PUT',
+    path: '/v1/provider',
+    expected: [200],
+    body: { displayName, email },
+  });
+}
+
+/** The provider's paid bookings, newest first. */
+export async function providerBookings(place: Place): Promise<Booking[]> {
+  const path = '/v1/provider/bookings';
+  return (await callApi<{ items: Booking[] }>(place, provider, { method: 'GET', path, expected: [200] }))
+    .items;
+}
+
+/** Publishes a consultation. Price in the smallest unit. */
+export async function publishConsultation(
+  place: Place,
+  title: string,
+  amountMinor: number,
+): Promise<Offering> {
+  return callApi(place, provider, {
+    method: 'POST',
+    path: '/v1/offerings',
+    expected: [201],
+    body: { kind: 'consultation', title, price: { amountMinor, currency: 'EUR' } },
+  });
+}
+
+/** Credits a customer's wallet, as an operator does. */
+export async function creditWallet(place: Place, customerId: string, amountMinor: number): Promise<void> {
+  const operator = { sub: 'operator', scope: 'ops' };
+  await callApi(place, operator, {
+    method: 'POST',
+    path: `/v1/wallets/${customerId}/credits`,
+    key: randomBytes(12).toString('hex'),
+    expected: [201],
+    body: { amountMinor, currency: 'EUR', note: 'A gift for the demo' },
+  });
+}
+
 /** Publishes a slot that starts tomorrow at `hour` UTC. Price in the smallest unit. */
 export async function publishSlot(
   place: Place,
-  slot: { title: string; hour: number; capacity: number },
+  slot: { title: string; hour: number; capacity: number; holdSeconds?: number },
 ): Promise<Offering> {
   const startsAt = new Date(Date.now() + 86_400_000);
   startsAt.setUTCHours(slot.hour, 0, 0, 0);
   if (startsAt.getTime() <= Date.now()) startsAt.setUTCDate(startsAt.getUTCDate() + 1);
-  return callApi(
-    place,
-    { sub: 'dr-ada', scope: 'catalog' },
-    {
-      method: 'POST',
-      path: '/v1/offerings',
-      expected: [201],
-      body: {
-        kind: 'slot',
-        title: slot.title,
-        startsAt: startsAt.toISOString(),
-        timeZone: 'Europe/Berlin',
-        capacity: slot.capacity,
-        price: { amountMinor: 2500, currency: 'EUR' },
-      },
+  const { title, capacity, holdSeconds } = slot;
+  return callApi(place, provider, {
+    method: 'POST',
+    path: '/v1/offerings',
+    expected: [201],
+    body: {
+      kind: 'slot',
+      title,
+      capacity,
+      ...(holdSeconds === undefined ? {} : { holdSeconds }),
+      startsAt: startsAt.toISOString(),
+      timeZone: 'Europe/Berlin',
+      price: { amountMinor: 2500, currency: 'EUR' },
     },
-  );
+  });
 }
 
 /** Reads an offering, as anybody may. */
@@ -122,19 +173,50 @@ export class Customer {
     return { sub: this.name.toLowerCase(), scope: 'bookings' };
   }
 
-  /** Starts an attempt; the answer says how to pay. */
-  async start(offeringId: string, key = randomBytes(12).toString('hex')): Promise<Booking> {
+  /** Starts an attempt for one offering by card; the answer says how to pay. */
+  async start(offeringId: string): Promise<Booking> {
+    return this.want({ items: [{ offeringId }] });
+  }
+
+  /** Starts an attempt. @throws with the problem when it is refused */
+  async want({ method = 'stripe', ...wanted }: Wish): Promise<Booking> {
     return callApi(this.place, this.self, {
       method: 'POST',
       path: '/v1/bookings',
-      key,
+      key: randomBytes(12).toString('hex'),
       expected: [200, 201],
       body: {
-        items: [{ offeringId }],
-        payment: { method: 'stripe' },
+        ...wanted,
+        payment: { method },
         customer: { name: this.name, email: `${this.name.toLowerCase()}@example.com` },
       },
     });
+  }
+
+  /** Puts offerings into a new cart. */
+  async fillCart(offeringIds: readonly string[]): Promise<string> {
+    const self = this.self;
+    const { id } = await callApi<{ id: string }>(this.place, self, {
+      method: 'POST',
+      path: '/v1/carts',
+      body: {},
+      expected: [201],
+    });
+    for (const offeringId of offeringIds) {
+      const path = `/v1/carts/${id}/items/${offeringId}`;
+      await callApi(this.place, self, { method: 'PUT', path, body: {}, expected: [200] });
+    }
+    return id;
+  }
+
+  /** What the wallet holds in euro cents. */
+  async balance(): Promise<number> {
+    const { balances } = await callApi<{ balances: { amountMinor: number; currency: string }[] }>(
+      this.place,
+      this.self,
+      { method: 'GET', path: '/v1/wallet', expected: [200] },
+    );
+    return balances.find(({ currency }) => currency === 'EUR')?.amountMinor ?? 0;
   }
 
   /** Pays as the gateway's page would. */

@@ -1,9 +1,11 @@
 /**
- * `npm run demo`: starts everything, plays seven booking attempts with their accidents, checks each, and stays up so that
- * you can look around and pay by hand. `-- --exit` ends after the story, with 0 only if every step was as told.
+ * `npm run demo`: starts everything, plays booking attempts of every kind with their accidents, checks each, and stays
+ * up so that you can look around and pay by hand. `-- --exit` ends after the story, with 0 only if every step was as told.
  */
 import { parseArgs } from 'node:util';
-import { demoSteps, type Line, type Step } from './demo-steps';
+import { cardSteps } from './demo-cards';
+import { stageOf, type Line, type Step } from './demo-stage';
+import { waySteps } from './demo-ways';
 import { startStack, type Stack } from './stack';
 
 /**
@@ -18,9 +20,15 @@ const longestWait = 60;
 const say = (text: string) => process.stdout.write(`${text}\n`);
 const euros = (minor: number) => (minor === 0 ? '–' : `€${(minor / 100).toFixed(2)}`);
 
-type Played = { step: Step; told: string; lines: Line[] } | { step: Step; error: unknown };
+/** A step with its place in the story. */
+type Numbered = Step & { number: number };
 
-async function play(step: Step): Promise<Played> {
+type Played = { step: Numbered; told: string; lines: Line[] } | { step: Numbered; error: unknown };
+
+/** A line with the step that left it. */
+type NumberedLine = Line & { step: number };
+
+async function play(step: Numbered): Promise<Played> {
   try {
     return { step, ...(await step.play()) };
   } catch (error) {
@@ -32,12 +40,12 @@ async function play(step: Step): Promise<Played> {
  * Plays the steps and tells them in their order. Steps that wait for a window to end play beside the others, which
  * follow one another; the last one kills the worker, and the waiting ones must not mind.
  */
-async function playAll(steps: readonly Step[]): Promise<{ lines: Line[]; failed: number }> {
-  const lines: Line[] = [];
+async function playAll(steps: readonly Numbered[]): Promise<{ lines: NumberedLine[]; failed: number }> {
+  const lines: NumberedLine[] = [];
   let failed = 0;
   let before: Promise<unknown> = Promise.resolve();
   const playing = steps.map((step) => {
-    if (step.waits) return play(step);
+    if (step.waits === true) return play(step);
     const mine = before.then(() => play(step));
     before = mine;
     return mine;
@@ -49,7 +57,7 @@ async function playAll(steps: readonly Step[]): Promise<{ lines: Line[]; failed:
     const { number, title } = result.step;
     if ('told' in result) {
       say(`✔ ${number}. ${title}. ${result.told}`);
-      lines.push(...result.lines);
+      lines.push(...result.lines.map((line) => ({ step: number, ...line })));
     } else {
       failed += 1;
       say(
@@ -60,7 +68,7 @@ async function playAll(steps: readonly Step[]): Promise<{ lines: Line[]; failed:
   return { lines, failed };
 }
 
-function tell(lines: readonly Line[], stack: Stack): void {
+function tell(lines: readonly NumberedLine[], stack: Stack): void {
   const rows = lines.map(({ step, who, booking, moneyIn, moneyBack }) => [
     String(step),
     who,
@@ -101,6 +109,21 @@ function tellWhere(stack: Stack): void {
   say(`Logs         ${stack.logFolder}`);
 }
 
+/** All steps in the order they are told; the one that kills the worker comes last of those that play one after another. */
+function allSteps(stack: Stack): Numbered[] {
+  const stage = stageOf(stack);
+  const cards = cardSteps(stage);
+  const steps = [...cards.slice(0, -1), ...waySteps(stage), ...cards.slice(-1)];
+  return steps.map((step, index) => ({ ...step, number: index + 1 }));
+}
+
+function leftOutBecause(step: Step, stack: Stack): string | undefined {
+  if (step.sandboxOnly === true && stack.urls.stripe === undefined) return 'it needs the sandbox’s switches';
+  const seconds = Number(stack.env['PAYMENT_WINDOW_SECONDS']);
+  if (step.windowMustEnd !== true || seconds <= longestWait) return undefined;
+  return `nobody wants to wait ${seconds} seconds for the window to end`;
+}
+
 async function main(): Promise<number | undefined> {
   const { values } = parseArgs({ options: { exit: { type: 'boolean', default: false } } });
   const stack = await startStack({
@@ -110,14 +133,8 @@ async function main(): Promise<number | undefined> {
       RATE_STARTS_PER_MINUTE: '1000',
     },
   });
-  const seconds = Number(stack.env['PAYMENT_WINDOW_SECONDS']);
-  const steps = demoSteps(stack).filter((step) => {
-    const reason =
-      step.sandboxOnly && stack.urls.stripe === undefined
-        ? 'it needs the sandbox’s switches'
-        : step.windowMustEnd && seconds > longestWait
-          ? `nobody wants to wait ${seconds} seconds for the window to end`
-          : undefined;
+  const steps = allSteps(stack).filter((step) => {
+    const reason = leftOutBecause(step, stack);
     if (reason !== undefined) say(`– ${step.number}. ${step.title}. Left out: ${reason}.`);
     return reason === undefined;
   });

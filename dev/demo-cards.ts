@@ -1,64 +1,12 @@
-/** The seven steps of the demo. Each tells what a newcomer should see, checks it, and throws when it was not so. */
-import { connectMailSink, type MailControl } from '../sandbox/mail/control';
-import { connectStripeSandbox, type StripeControl } from '../sandbox/stripe/control';
-import { Customer, publishSlot, readOffering, type Booking, type Place } from './customer';
-import type { Stack } from './stack';
+/** The steps of the demo about cards. Each tells what a newcomer should see, checks it, and throws when it was not so. */
+import type { StripeControl } from '../sandbox/stripe/control';
+import { Customer, publishSlot, readOffering, type Booking } from './customer';
+import { check, eventually, lineOf, mailed, must, price, settled, type Stage, type Step } from './demo-stage';
 
-/** One attempt, for the table at the end. */
-export interface Line {
-  step: number;
-  who: string;
-  booking: Booking;
-  /** Smallest unit. */
-  moneyIn: number;
-  moneyBack: number;
-}
-
-export interface Step {
-  number: number;
-  title: string;
-  /** Played only against the sandbox: it needs its switches. */
-  sandboxOnly: boolean;
-  /** Whether it waits for the clock, so that the others play beside it. */
-  waits: boolean;
-  /** Whether it can only end with the payment window. */
-  windowMustEnd: boolean;
-  play(): Promise<{ told: string; lines: Line[] }>;
-}
-
-/** Price of every slot of the demo, in cents. */
-const price = 2500;
-
-function check(told: boolean, what: string): void {
-  if (!told) throw new Error(`It should be so that ${what}`);
-}
-
-async function eventually(what: string, look: () => Promise<boolean>, seconds: number): Promise<void> {
-  const deadline = Date.now() + seconds * 1000;
-  while (!(await look())) {
-    if (Date.now() > deadline) throw new Error(`It should be so within ${seconds} s that ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
-/** Makes the steps for a stack that is up. */
-export function demoSteps(stack: Stack): Step[] {
-  const place: Place = { api: stack.urls.api, env: stack.env };
-  const sandbox = stack.urls.stripe === undefined ? undefined : connectStripeSandbox(stack.urls.stripe);
-  const mail = stack.urls.mail === undefined ? undefined : connectMailSink(stack.urls.mail);
-  const line = (step: number, who: Customer, booking: Booking, moneyIn: number, moneyBack: number): Line => ({
-    step,
-    who: who.name,
-    booking,
-    moneyIn,
-    moneyBack,
-  });
-  /** Seconds: the window, and some for the close. */
-  const untilWindowEnds = Number(stack.env['PAYMENT_WINDOW_SECONDS']) + 20;
-  const settled = (booking: Booking) => booking.status === 'confirmed' || booking.status === 'refunded';
-
+/** The steps about one slot paid by card, in the order they are told. */
+export function cardSteps({ stack, place, sandbox, mail, untilWindowEnds }: Stage): Step[] {
   async function payAndBeConfirmed() {
-    const slot = await publishSlot(place, { title: 'Consultation at nine', hour: 9, capacity: 1 });
+    const slot = await publishSlot(place, { title: 'Appointment at nine', hour: 9, capacity: 1 });
     const ana = new Customer(place, 'Ana');
     const started = await ana.start(slot.id);
     check((await readOffering(place, slot.id)).seatsAvailable === 1, 'a started attempt takes no seat');
@@ -69,12 +17,12 @@ export function demoSteps(stack: Stack): Step[] {
     await mailed(mail, 'ana@example.com', done.reference ?? '');
     return {
       told: `Ana paid, has booking ${done.reference ?? ''} and one confirmation mail.`,
-      lines: [line(1, ana, done, price, 0)],
+      lines: [lineOf(ana, done, price, 0)],
     };
   }
 
   async function declinedAndRetried() {
-    const slot = await publishSlot(place, { title: 'Consultation at ten', hour: 10, capacity: 1 });
+    const slot = await publishSlot(place, { title: 'Appointment at ten', hour: 10, capacity: 1 });
     const ben = new Customer(place, 'Ben');
     const started = await ben.start(slot.id);
     check((await ben.pay(started, 'insufficient')) === 'declined', 'the card is declined');
@@ -91,7 +39,7 @@ export function demoSteps(stack: Stack): Step[] {
     check(done.status === 'confirmed', 'the second card confirms');
     return {
       told: 'Ben’s first card was declined, the slot stayed free, his second card confirmed.',
-      lines: [line(2, ben, done, price, 0)],
+      lines: [lineOf(ben, done, price, 0)],
     };
   }
 
@@ -113,12 +61,12 @@ export function demoSteps(stack: Stack): Step[] {
     await mailed(mail, `${who.name.toLowerCase()}@example.com`, 'given back');
     return {
       told: `Cleo and Dan both paid for the last seat: one has it, ${who.name} has the money back and knows why.`,
-      lines: rivals.map((rival, i) => line(3, rival, done[i] as Booking, price, i === loser ? price : 0)),
+      lines: rivals.map((rival, i) => lineOf(rival, done[i] as Booking, price, i === loser ? price : 0)),
     };
   }
 
   async function abandoned() {
-    const slot = await publishSlot(place, { title: 'Consultation at twelve', hour: 12, capacity: 1 });
+    const slot = await publishSlot(place, { title: 'Appointment at twelve', hour: 12, capacity: 1 });
     const eve = new Customer(place, 'Eve');
     const started = await eve.start(slot.id);
     const done = await eve.until(started, (now) => now.status !== 'awaiting_payment', untilWindowEnds);
@@ -128,12 +76,12 @@ export function demoSteps(stack: Stack): Step[] {
     check((await readOffering(place, slot.id)).seatsAvailable === 1, 'the seat was never taken');
     return {
       told: 'Eve walked away: expired, her payment closed at Stripe, the seat never taken.',
-      lines: [line(4, eve, done, 0, 0)],
+      lines: [lineOf(eve, done, 0, 0)],
     };
   }
 
   async function webhookDropped() {
-    const slot = await publishSlot(place, { title: 'Consultation at one', hour: 13, capacity: 1 });
+    const slot = await publishSlot(place, { title: 'Appointment at one', hour: 13, capacity: 1 });
     const fay = new Customer(place, 'Fay');
     const started = await fay.start(slot.id);
     const match = { paymentIntent: started.payment.gatewayRef ?? '' };
@@ -143,13 +91,13 @@ export function demoSteps(stack: Stack): Step[] {
     check(done.status === 'confirmed', 'the payment watch finds money that no webhook told of');
     return {
       told: 'Every webhook of Fay’s payment was lost: the payment watch found the money, confirmed.',
-      lines: [line(5, fay, done, price, 0)],
+      lines: [lineOf(fay, done, price, 0)],
     };
   }
 
   async function closeWithoutAnswer() {
     const stripe = must(sandbox);
-    const slot = await publishSlot(place, { title: 'Consultation at two', hour: 14, capacity: 1 });
+    const slot = await publishSlot(place, { title: 'Appointment at two', hour: 14, capacity: 1 });
     const [gil, hal] = [new Customer(place, 'Gil'), new Customer(place, 'Hal')] as const;
     const [started, left] = await Promise.all([gil.start(slot.id), hal.start(slot.id)]);
     const ref = started.payment.gatewayRef ?? '';
@@ -182,13 +130,13 @@ export function demoSteps(stack: Stack): Step[] {
     );
     return {
       told: 'Gil paid while Stripe did not answer the close: confirmed. Money on Hal’s closed payment: reconciled, refunded.',
-      lines: [line(6, gil, done, price, 0), line(6, hal, repaid, price, price)],
+      lines: [lineOf(gil, done, price, 0), lineOf(hal, repaid, price, price)],
     };
   }
 
   async function workerKilled() {
     const stripe = must(sandbox);
-    const slot = await publishSlot(place, { title: 'Consultation at three', hour: 15, capacity: 1 });
+    const slot = await publishSlot(place, { title: 'Appointment at three', hour: 15, capacity: 1 });
     const ira = new Customer(place, 'Ira');
     const started = await ira.start(slot.id);
     const match = { id: started.payment.gatewayRef ?? '' };
@@ -213,79 +161,28 @@ export function demoSteps(stack: Stack): Step[] {
     check(charged.length === 1 && charged[0]?.amountRefunded === 0, 'there is one charge and no refund');
     return {
       told: 'The worker was killed between charge and booking, and started again: one charge, one booking.',
-      lines: [line(7, ira, done, price, 0)],
+      lines: [lineOf(ira, done, price, 0)],
     };
   }
 
   return [
+    { title: 'Pay and be confirmed', play: payAndBeConfirmed },
+    { title: 'Declined, then retried', play: declinedAndRetried },
+    { title: 'Two payers, one seat', play: twoPayersLastSeat },
+    { title: 'Abandoned', waits: true, windowMustEnd: true, play: abandoned },
+    { title: 'Webhook lost', waits: true, play: webhookDropped },
     {
-      number: 1,
-      title: 'Pay and be confirmed',
-      sandboxOnly: false,
-      waits: false,
-      windowMustEnd: false,
-      play: payAndBeConfirmed,
-    },
-    {
-      number: 2,
-      title: 'Declined, then retried',
-      sandboxOnly: false,
-      waits: false,
-      windowMustEnd: false,
-      play: declinedAndRetried,
-    },
-    {
-      number: 3,
-      title: 'Two payers, one seat',
-      sandboxOnly: false,
-      waits: false,
-      windowMustEnd: false,
-      play: twoPayersLastSeat,
-    },
-    { number: 4, title: 'Abandoned', sandboxOnly: false, waits: true, windowMustEnd: true, play: abandoned },
-    {
-      number: 5,
-      title: 'Webhook lost',
-      sandboxOnly: false,
-      waits: true,
-      windowMustEnd: false,
-      play: webhookDropped,
-    },
-    {
-      number: 6,
       title: 'Close without an answer',
       sandboxOnly: true,
       waits: true,
       windowMustEnd: true,
       play: closeWithoutAnswer,
     },
-    {
-      number: 7,
-      title: 'Worker killed',
-      sandboxOnly: true,
-      waits: false,
-      windowMustEnd: false,
-      play: workerKilled,
-    },
+    { title: 'Worker killed', sandboxOnly: true, play: workerKilled },
   ];
-}
-
-function must(sandbox: StripeControl | undefined): StripeControl {
-  if (sandbox === undefined) throw new Error('Bug: this step needs the sandbox');
-  return sandbox;
 }
 
 async function closeTried(stripe: StripeControl, ref: string): Promise<boolean> {
   const { requests } = await stripe.ledger();
   return requests.some((request) => request.operation === 'payment_intents.cancel' && request.id === ref);
-}
-
-/** One mail to that address with that text in its subject, and only one. */
-async function mailed(mail: MailControl | undefined, to: string, subject: string): Promise<void> {
-  if (mail === undefined) return;
-  const found = async () =>
-    (await mail.messages()).filter((message) => message.to.includes(to) && message.subject.includes(subject))
-      .length;
-  await eventually(`${to} has a mail`, async () => (await found()) > 0, 15);
-  check((await found()) === 1, `${to} has exactly one mail`);
 }
