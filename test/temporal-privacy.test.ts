@@ -35,6 +35,7 @@ async function dump(world: World): Promise<string> {
 async function playAttempts(world: World): Promise<string[]> {
   const offeringId = await publish(world, { capacity: 10 });
   const last = await publish(world, { capacity: 1 });
+  const consultation = await publish(world, { kind: 'consultation' });
   const clientSecrets: string[] = [];
   const book = async (where: string) => {
     const shopper = new Shopper(world);
@@ -52,12 +53,13 @@ async function playAttempts(world: World): Promise<string[]> {
     clientSecrets.push(String(body.payment.clientSecret));
     return { shopper, booking: body };
   };
-  const [confirmed, declined, canceled, winner, loser] = await Promise.all(
-    [offeringId, offeringId, offeringId, last, last].map(book),
+  const [confirmed, asked, declined, canceled, winner, loser] = await Promise.all(
+    [offeringId, consultation, offeringId, offeringId, last, last].map(book),
   );
-  if (!confirmed || !declined || !canceled || !winner || !loser)
-    throw new Error('Bug: five attempts were started');
+  if (!confirmed || !asked || !declined || !canceled || !winner || !loser)
+    throw new Error('Bug: six attempts were started');
   await pay(world, confirmed.booking);
+  await pay(world, asked.booking);
   await pay(world, declined.booking, 'pm_card_visa_chargeDeclinedInsufficientFunds');
   await declined.shopper.until(declined.booking.id, (now) => now.retryable === true);
   await declined.shopper.cancel(declined.booking.id);
@@ -67,7 +69,7 @@ async function playAttempts(world: World): Promise<string[]> {
       payment_method: 'pm_card_visa',
     });
   }
-  for (const { booking } of [confirmed, declined, canceled, winner, loser])
+  for (const { booking } of [confirmed, asked, declined, canceled, winner, loser])
     await outcomeOf(world, booking.id);
   return clientSecrets;
 }
