@@ -78,6 +78,7 @@ export function payingDependencies(db: Knex): Dependencies {
       insideTransaction: false,
       lookSchedule: [15, 60],
       looksPerSecond: 5,
+      lists: false,
       minimumAmountMinor: null,
       maximumAmountMinor: 99_999_999,
     },

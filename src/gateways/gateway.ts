@@ -103,6 +103,68 @@ export interface Heard {
   bookingId: string | null;
   /** Whether this kind of event is worth a look at the gateway. */
   rings: boolean;
+  /** Whether it is about money on its way back: a refund, whoever made it, or a dispute. */
+  reversal: boolean;
+}
+
+/** A refund as the gateway has it, whoever made it. */
+export interface RefundSeen {
+  /** The gateway's id of the refund. */
+  refundRef: string;
+  /** Ours, from its metadata; null when somebody made it without us. One that was retried after a failure is seen once for each go. */
+  refundId: string | null;
+  amountMinor: number;
+  status: Exclude<RefundStatus, 'unsent'>;
+  /** The gateway's reason for a failure. */
+  code?: string;
+}
+
+/** A payment that the payer took back through the bank. Only those that move money: an inquiry before one is none. */
+export interface DisputeSeen {
+  /** The gateway's id of the dispute. */
+  disputeRef: string;
+  /** `open`: the money is withdrawn until the bank decides. `won`: it came back. `lost`: it is gone. */
+  status: 'open' | 'won' | 'lost';
+  /** May differ from the payment's amount, where only a part is disputed or currencies moved. */
+  amountMinor: number;
+  currency: string;
+  /** The gateway's word for the payer's reason. */
+  reason: string;
+}
+
+/** Everything that took money back from one payment object, at the gateway. */
+export interface Reversals {
+  status: 'known';
+  refunds: RefundSeen[];
+  disputes: DisputeSeen[];
+}
+
+/** A captured payment in a list of the gateway's. */
+export interface PaymentListed {
+  /** The payment object; the charge itself where another shop took money without one. */
+  ref: string;
+  chargeRef: string;
+  total: Money;
+  /** Whatever stands in the metadata under our name for it, so perhaps another shop's; null when nothing does. */
+  bookingId: string | null;
+  capturedAt: Date;
+}
+
+/** A refund in a list of the gateway's. */
+export interface RefundListed extends RefundSeen {
+  /** The payment object the money came in by, as in `PaymentListed`. */
+  ref: string;
+  currency: string;
+  createdAt: Date;
+}
+
+/** One page of what the gateway took and gave back; either list may be empty on any page. */
+export interface ListedPage {
+  status: 'known';
+  payments: PaymentListed[];
+  refunds: RefundListed[];
+  /** To be handed in for the next page; missing on the last one. */
+  next?: string;
 }
 
 /** What is true of any way to pay. */
@@ -130,6 +192,8 @@ export interface Capabilities extends PaymentCapabilities {
   lookSchedule: readonly number[];
   /** Most looks a second for the whole account. */
   looksPerSecond: number;
+  /** Whether `list` is there. */
+  lists: boolean;
 }
 
 export interface Gateway extends PaymentMethod {
@@ -142,6 +206,15 @@ export interface Gateway extends PaymentMethod {
   /** Sends the refund, or finds the one that the same refund and go made before. */
   refund(refund: RefundToSend): Promise<RefundState>;
   readRefund(refund: RefundToSend): Promise<RefundState>;
+  /** Reads what took money back from a payment object, ours or not. `missing`: the gateway knows no such object. */
+  reversals(ref: string): Promise<Reversals | { status: 'missing' } | Unknown>;
+  /**
+   * Lists captured payments and refunds that came to be from `from` until just before `to`, of the whole account, other
+   * shops' too. Neighbouring intervals share nothing and leave nothing out. `to` should be past, or what comes to be
+   * between two pages may be missing. One page, and one call, at a time: the pace is the caller's.
+   * @param cursor `next` of the page before, with the same interval
+   */
+  list?(from: Date, to: Date, cursor?: string): Promise<ListedPage | Unknown>;
   /** @throws when the signature is missing, wrong or older than the gateway's tolerance */
   verifyWebhook(rawBody: Buffer, headers: Readonly<Record<string, string | string[] | undefined>>): Heard;
 }

@@ -18,6 +18,8 @@ import type {
   TryToOpen,
   Unknown,
 } from './gateway';
+import { isMissing, refusedOrUnknown, unknown } from './stripe-errors';
+import { listed, refundSeen, reversalsOf } from './stripe-listings';
 
 /**
  * How long one call may take, in ms. Below the 5 s of a local activity, so that a slow answer becomes an honest
@@ -52,6 +54,14 @@ const ringingEvents = new Set([
 
 function rings(type: string): boolean {
   return ringingEvents.has(type) || type.startsWith('charge.dispute.');
+}
+
+/**
+ * Stripe tells refunds of all kinds by `refund.*`; `charge.refunded` and `charge.refund.updated` only repeat some of them.
+ * Source: docs.stripe.com/api/events/types.
+ */
+function isReversal(type: string): boolean {
+  return type.startsWith('refund.') || type.startsWith('charge.dispute.');
 }
 
 /**
@@ -188,8 +198,10 @@ export function stripeGateway(settings: StripeSettings): Gateway {
       eventId: event.id,
       type: event.type,
       ref: asRef(object.object === 'payment_intent' ? object.id : paymentIntent),
-      bookingId: object.metadata?.['bookingId'] ?? null,
+      // A dispute has metadata of its own, which is not its payment's.
+      bookingId: object.object === 'dispute' ? null : (object.metadata?.['bookingId'] ?? null),
       rings: rings(event.type),
+      reversal: isReversal(event.type),
     };
   }
 
@@ -200,6 +212,7 @@ export function stripeGateway(settings: StripeSettings): Gateway {
       lookSchedule: [15, 30, 60, 120],
       // Stripe allows 100 operations a second live and 25 in a sandbox, for everything together: docs.stripe.com/rate-limits.
       looksPerSecond: 5,
+      lists: true,
       minimumAmountMinor,
       // Eight digits. Source: docs.stripe.com/api/payment_intents/create, `amount`.
       maximumAmountMinor: 99_999_999,
@@ -209,6 +222,8 @@ export function stripeGateway(settings: StripeSettings): Gateway {
     close,
     refund,
     readRefund,
+    reversals: (ref) => reversalsOf(stripe, ref),
+    list: (from, to, cursor) => listed(stripe, from, to, cursor),
     verifyWebhook,
   };
 }
@@ -250,16 +265,8 @@ function intentState(intent: Stripe.PaymentIntent): PaymentState {
 }
 
 function refundState(refund: Stripe.Refund): RefundState {
-  const refundRef = refund.id;
-  switch (refund.status) {
-    case 'succeeded':
-      return { status: 'succeeded', refundRef };
-    case 'failed':
-    case 'canceled':
-      return { status: 'failed', refundRef, code: refund.failure_reason ?? refund.status };
-    default:
-      return { status: 'pending', refundRef };
-  }
+  const { refundRef, status, code } = refundSeen(refund);
+  return { status, refundRef, ...(code === undefined ? {} : { code }) };
 }
 
 /** Checks the signature against every secret in force; the error of the last one is thrown. */
@@ -273,36 +280,4 @@ function verifiedEvent(rawBody: Buffer, signature: string, secrets: readonly str
     }
   }
   throw failure;
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Stripe.errors.StripeInvalidRequestError && error.code === 'resource_missing';
-}
-
-/**
- * A 4xx about the request itself is final. A 500 is kept for its key, so only another key number can pass. Everything
- * else may have happened or not: time-outs, broken connections, rate limits, a key in use, and wrong credentials, which
- * an operator mends while we wait.
- */
-function refusedOrUnknown(error: unknown): Refused | Unknown {
-  if (
-    error instanceof Stripe.errors.StripeInvalidRequestError ||
-    error instanceof Stripe.errors.StripeCardError
-  ) {
-    return { status: 'refused', replayed: false, reason: error.code ?? error.type };
-  }
-  if (error instanceof Stripe.errors.StripeAPIError && (error.statusCode ?? 0) >= 500) {
-    return { status: 'refused', replayed: true, reason: `status ${error.statusCode ?? 500}` };
-  }
-  return unknown(error);
-}
-
-function unknown(error: unknown): Unknown {
-  if (!(error instanceof Stripe.errors.StripeError)) throw error;
-  const after = Number(error.headers?.['retry-after']);
-  return {
-    status: 'unknown',
-    reason: error.code ?? error.type,
-    ...(Number.isFinite(after) && after > 0 ? { retryAfterMs: after * 1000 } : {}),
-  };
 }
