@@ -4,6 +4,7 @@ import * as tables from './001_tables';
 import * as settling from './002_settling';
 import * as everyWay from './003_every_way_to_book';
 import * as oneSettlement from './004_one_settlement';
+import * as numbers from './006_numbers';
 
 interface Migration {
   name: string;
@@ -16,6 +17,7 @@ const migrations: Migration[] = [
   { name: '002_settling', up: settling.up, down: settling.down },
   { name: '003_every_way_to_book', up: everyWay.up, down: everyWay.down },
   { name: '004_one_settlement', up: oneSettlement.up, down: oneSettlement.down },
+  { name: '006_numbers', up: numbers.up, down: numbers.down },
 ];
 
 /** Knex's source of migrations. Names are kept in `knex_migrations`: never rename one that has shipped. */

@@ -3,6 +3,7 @@ import cors from 'cors';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import swaggerUi from 'swagger-ui-express';
+import { analyticsRoutes } from './analytics';
 import { identify } from './auth';
 import { bookingRoutes } from './bookings';
 import { cartRoutes } from './carts';
@@ -12,6 +13,7 @@ import { describeRoutes, documentRoutes } from './document';
 import { healthRoutes } from './health';
 import { offeringRoutes } from './offerings';
 import { nothingHere, renderProblems } from './problem';
+import { paymentRoutes } from './payments';
 import { problemPageRoutes } from './problem-pages';
 import { providerBookingRoutes } from './provider-bookings';
 import { providerRoutes } from './providers';
@@ -40,6 +42,8 @@ export function createApp(deps: ApiDependencies): Express {
     ...bookingRoutes(deps, rates),
     ...walletRoutes(deps),
     ...caseRoutes(deps),
+    ...paymentRoutes(deps),
+    ...analyticsRoutes(deps),
     ...problemPageRoutes(),
     ...documentRoutes(() => document),
   ];

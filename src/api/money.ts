@@ -1,18 +1,44 @@
-/** The gauges that PostgreSQL knows: asked when somebody scrapes, by the read-only role. */
+/** Where the money is, and the gauges that PostgreSQL knows: asked when somebody scrapes, by the read-only role. */
 import type { Knex } from 'knex';
 import type { Metrics } from '../telemetry';
 
-// Per payment: captured = kept + on its way or returned + in an open case. Distances are summed, for two payments that
-// are wrong in opposite directions are two faults. An overdue refund counts as on its way, not also as its case.
-const imbalances = `
-  SELECT p.currency, sum(abs(p.amount_minor
-      - CASE WHEN p.disposition = 'booked' THEN p.amount_minor - p.refunded_minor ELSE 0 END
-      - coalesce((SELECT sum(r.amount_minor) FROM refunds r
-          WHERE r.payment_id = p.id AND r.status IN ('unsent', 'pending', 'succeeded')), 0)
-      - coalesce((SELECT sum(c.amount_minor) FROM cases c LEFT JOIN refunds r ON r.id = c.refund_id
-          WHERE c.payment_id = p.id AND c.resolved_at IS NULL
-            AND (p.disposition = 'unmatched' OR r.status = 'failed')), 0)))::bigint AS imbalance_minor
-  FROM payments p GROUP BY p.currency`;
+/** What became of all money captured in one currency, in its smallest unit. */
+export interface Balance {
+  currency: string;
+  captured_minor: number;
+  kept_minor: number;
+  returned_minor: number;
+  on_its_way_minor: number;
+  open_cases_minor: number;
+  /** Distances, summed per payment: two payments that are wrong in opposite directions are two faults. */
+  imbalance_minor: number;
+}
+
+// The one definition of rule 3: per payment, captured = kept + returned + on its way + in open cases. A case counts where
+// the money has no other place: its refund failed, or it was never matched. So an overdue refund is on its way, and not
+// counted a second time because a case asks about it.
+const balances = `
+  WITH sent AS (
+    SELECT payment_id,
+      coalesce(sum(amount_minor) FILTER (WHERE status = 'succeeded'), 0) AS returned,
+      coalesce(sum(amount_minor) FILTER (WHERE status IN ('unsent', 'pending')), 0) AS on_its_way
+    FROM refunds GROUP BY payment_id),
+  asked AS (
+    SELECT c.payment_id, sum(c.amount_minor) AS in_cases
+    FROM cases AS c JOIN payments AS p ON p.id = c.payment_id LEFT JOIN refunds AS r ON r.id = c.refund_id
+    WHERE c.resolved_at IS NULL AND (p.disposition = 'unmatched' OR r.status = 'failed')
+    GROUP BY c.payment_id),
+  accounts AS (
+    SELECT p.currency, p.amount_minor AS captured,
+      CASE WHEN p.disposition = 'booked' THEN p.amount_minor - p.refunded_minor ELSE 0 END AS kept,
+      coalesce(sent.returned, 0) AS returned, coalesce(sent.on_its_way, 0) AS on_its_way,
+      coalesce(asked.in_cases, 0) AS in_cases
+    FROM payments AS p LEFT JOIN sent ON sent.payment_id = p.id LEFT JOIN asked ON asked.payment_id = p.id)
+  SELECT currency, sum(captured)::bigint AS captured_minor, sum(kept)::bigint AS kept_minor,
+    sum(returned)::bigint AS returned_minor, sum(on_its_way)::bigint AS on_its_way_minor,
+    sum(in_cases)::bigint AS open_cases_minor,
+    sum(abs(captured - kept - returned - on_its_way - in_cases))::bigint AS imbalance_minor
+  FROM accounts GROUP BY currency ORDER BY currency`;
 
 const waiting = `
   SELECT
@@ -29,10 +55,16 @@ interface Waiting {
   oldest_seconds: number;
 }
 
-/** Money that cannot be accounted for, by currency; 0 at rest. Currencies that have no payment are missing. */
+/** Where the money is, by currency. Currencies that have no payment are missing. */
+export async function readBalances(db: Knex): Promise<Balance[]> {
+  const result = await db.raw<{ rows: Balance[] }>(balances);
+  return result.rows;
+}
+
+/** Money that cannot be accounted for, by currency; 0 at rest. */
 export async function readImbalances(db: Knex): Promise<Map<string, number>> {
-  const result = await db.raw<{ rows: { currency: string; imbalance_minor: number }[] }>(imbalances);
-  return new Map(result.rows.map((row) => [row.currency, row.imbalance_minor]));
+  const rows = await readBalances(db);
+  return new Map(rows.map((row) => [row.currency, row.imbalance_minor]));
 }
 
 /** Sets the gauges from the tables. @throws when PostgreSQL cannot be asked */
