@@ -4,6 +4,7 @@ import * as tables from './001_tables';
 import * as settling from './002_settling';
 import * as everyWay from './003_every_way_to_book';
 import * as oneSettlement from './004_one_settlement';
+import * as afterBooking from './005_after_booking';
 import * as numbers from './006_numbers';
 
 interface Migration {
@@ -17,6 +18,7 @@ const migrations: Migration[] = [
   { name: '002_settling', up: settling.up, down: settling.down },
   { name: '003_every_way_to_book', up: everyWay.up, down: everyWay.down },
   { name: '004_one_settlement', up: oneSettlement.up, down: oneSettlement.down },
+  { name: '005_after_booking', up: afterBooking.up, down: afterBooking.down },
   { name: '006_numbers', up: numbers.up, down: numbers.down },
 ];
 

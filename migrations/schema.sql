@@ -43,6 +43,7 @@ COMMENT ON COLUMN attempts.hold_until IS 'End of the hold this attempt began wit
 CREATE INDEX attempts_by_cart ON attempts USING btree (cart_id) WHERE cart_id IS NOT NULL;
 CREATE INDEX attempts_by_customer ON attempts USING btree (customer_id, started_at DESC, booking_id);
 CREATE INDEX attempts_by_start ON attempts USING btree (started_at DESC, booking_id);
+CREATE INDEX attempts_open ON attempts USING btree (started_at) WHERE status = ANY (ARRAY['awaiting_payment'::text, 'processing'::text]);
 
 CREATE TABLE booking_items (
   booking_id text NOT NULL,
@@ -64,11 +65,14 @@ CREATE TABLE bookings (
   total_minor integer NOT NULL,
   currency text NOT NULL,
   confirmed_at timestamp with time zone NOT NULL DEFAULT now(),
+  canceled_at timestamp with time zone,
   CONSTRAINT bookings_pkey PRIMARY KEY (id),
   CONSTRAINT bookings_reference_key UNIQUE (reference),
-  CONSTRAINT bookings_status_check CHECK (status = 'confirmed'::text)
+  CONSTRAINT bookings_canceled_once CHECK ((status = 'canceled'::text) = (canceled_at IS NOT NULL)),
+  CONSTRAINT bookings_status_check CHECK (status = ANY (ARRAY['confirmed'::text, 'canceled'::text]))
 );
 COMMENT ON TABLE bookings IS 'What the customer gets when an attempt succeeds. Its primary key is the attempt''s: no second booking of one attempt.';
+COMMENT ON COLUMN bookings.canceled_at IS 'When its seats were freed, by the customer or by the provider.';
 CREATE INDEX bookings_by_customer ON bookings USING btree (customer_id);
 
 CREATE TABLE cart_items (
@@ -110,13 +114,25 @@ CREATE TABLE cases (
   note text,
   CONSTRAINT cases_pkey PRIMARY KEY (id),
   CONSTRAINT cases_check CHECK ((resolved_at IS NULL) = (resolution IS NULL)),
-  CONSTRAINT cases_kind_check CHECK (kind = ANY (ARRAY['refund-failed'::text, 'refund-overdue'::text, 'unmatched-payment'::text, 'message-failed'::text])),
+  CONSTRAINT cases_kind_check CHECK (kind = ANY (ARRAY['refund-failed'::text, 'refund-overdue'::text, 'unmatched-payment'::text, 'message-failed'::text, 'external-refund'::text, 'dispute'::text, 'difference'::text])),
   CONSTRAINT cases_resolution_check CHECK (resolution = ANY (ARRAY['retry-refund'::text, 'mark-settled'::text, 'resend'::text]))
 );
 COMMENT ON TABLE cases IS 'What only a person can decide. The workflow named here stays open until it is resolved.';
 CREATE INDEX cases_by_opening ON cases USING btree (opened_at DESC, id);
+CREATE INDEX cases_by_payment ON cases USING btree (payment_id) WHERE payment_id IS NOT NULL;
 CREATE UNIQUE INDEX cases_one_open_per_payment ON cases USING btree (payment_id) WHERE resolved_at IS NULL AND payment_id IS NOT NULL;
 COMMENT ON INDEX cases_one_open_per_payment IS 'Money is in at most one open case, or the balance would count it twice.';
+
+CREATE TABLE failures (
+  booking_id text NOT NULL,
+  failure_no integer NOT NULL,
+  type text NOT NULL,
+  failed_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT failures_pkey PRIMARY KEY (booking_id, failure_no),
+  CONSTRAINT failures_failure_no_check CHECK (failure_no >= 1)
+);
+COMMENT ON TABLE failures IS 'Every failure an attempt has met, written by triggers. The attempt itself shows the last one only, and none once it is confirmed or retried.';
+COMMENT ON COLUMN failures.type IS 'As in attempts.failure.';
 
 CREATE TABLE gateway_events (
   gateway text NOT NULL,
@@ -152,7 +168,7 @@ CREATE TABLE messages (
   tries integer NOT NULL DEFAULT 0,
   provider_ids text[],
   CONSTRAINT messages_pkey PRIMARY KEY (booking_id, kind, recipient),
-  CONSTRAINT messages_kind_check CHECK (kind = ANY (ARRAY['booking-confirmed'::text, 'payment-refunded'::text, 'refund-failed'::text, 'provider-booked'::text]))
+  CONSTRAINT messages_kind_check CHECK (kind = ANY (ARRAY['booking-confirmed'::text, 'payment-refunded'::text, 'refund-failed'::text, 'provider-booked'::text, 'booking-canceled'::text, 'provider-canceled'::text]))
 );
 COMMENT ON TABLE messages IS 'One message per event, queued in the transaction that causes it; the courier sends it.';
 COMMENT ON COLUMN messages.next_send_at IS 'When the courier takes it up; null once sent, or given up (a case says so).';
@@ -176,6 +192,8 @@ CREATE TABLE offerings (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   hold_seconds integer,
   seats_per_customer integer,
+  refund_until_seconds integer NOT NULL DEFAULT 0,
+  refund_percent integer NOT NULL DEFAULT 100,
   CONSTRAINT offerings_pkey PRIMARY KEY (id),
   CONSTRAINT offerings_id_capacity_key UNIQUE (id, capacity),
   CONSTRAINT offerings_capacity_check CHECK (capacity >= 1 AND capacity <= 10000),
@@ -184,13 +202,15 @@ CREATE TABLE offerings (
   CONSTRAINT offerings_hold_seconds_check CHECK (hold_seconds >= 5 AND hold_seconds <= 86400),
   CONSTRAINT offerings_kind_check CHECK (kind = ANY (ARRAY['slot'::text, 'consultation'::text])),
   CONSTRAINT offerings_price_minor_check CHECK (price_minor >= 0 AND price_minor <= 99999999),
+  CONSTRAINT offerings_refund_percent_check CHECK (refund_percent >= 0 AND refund_percent <= 100),
+  CONSTRAINT offerings_refund_until_seconds_check CHECK (refund_until_seconds >= 0 AND refund_until_seconds <= 31536000),
   CONSTRAINT offerings_seats_per_customer_check CHECK (seats_per_customer >= 1 AND seats_per_customer <= 10000),
   CONSTRAINT offerings_shape CHECK (
 CASE kind
     WHEN 'slot'::text THEN num_nulls(starts_at, ends_at, time_zone, capacity) = 0
     ELSE num_nonnulls(starts_at, ends_at, time_zone, capacity, hold_seconds, seats_per_customer) = 0
 END),
-  CONSTRAINT offerings_status_check CHECK (status = ANY (ARRAY['open'::text, 'closed'::text])),
+  CONSTRAINT offerings_status_check CHECK (status = ANY (ARRAY['open'::text, 'closed'::text, 'canceled'::text])),
   CONSTRAINT offerings_title_check CHECK (length(title) >= 1 AND length(title) <= 200)
 );
 COMMENT ON TABLE offerings IS 'Something that can be booked.';
@@ -200,6 +220,8 @@ COMMENT ON COLUMN offerings.time_zone IS 'IANA zone of the provider: the instant
 COMMENT ON COLUMN offerings.price_minor IS 'Price of one seat, or of the consultation, in the smallest unit of the currency; 0 is free. Read once per attempt, into its quote.';
 COMMENT ON COLUMN offerings.hold_seconds IS 'How long an attempt holds its seats while the customer pays; null: not at all, the first payer gets them.';
 COMMENT ON COLUMN offerings.seats_per_customer IS 'Most seats one customer may have here; null: no limit.';
+COMMENT ON COLUMN offerings.refund_until_seconds IS 'A customer may cancel until this long before the start. A consultation has no start and cannot be canceled.';
+COMMENT ON COLUMN offerings.refund_percent IS 'What comes back then, of what was paid; a provider''s own cancellation gives everything back.';
 CREATE INDEX offerings_by_provider ON offerings USING btree (provider_id, COALESCE(starts_at, '2200-01-01 00:00:00+00'::timestamp with time zone), id);
 CREATE INDEX offerings_by_start ON offerings USING btree (COALESCE(starts_at, '2200-01-01 00:00:00+00'::timestamp with time zone), id);
 COMMENT ON INDEX offerings_by_start IS 'Lists show the earliest start first, and what has no time last; no slot starts in 2200 or later.';
@@ -256,7 +278,9 @@ COMMENT ON COLUMN payments.booking_id IS 'The attempt it was for; null when that
 COMMENT ON COLUMN payments.disposition IS 'booked: bought the booking. returned: bought nothing, a refund is owed. unmatched: a person must decide.';
 COMMENT ON COLUMN payments.refunded_minor IS 'Running total of the refund rows (trigger); its CHECK holds it within the payment, also when refunds are written at once.';
 CREATE INDEX payments_by_booking ON payments USING btree (booking_id);
-CREATE INDEX payments_by_ref ON payments USING btree (gateway, gateway_ref);
+CREATE INDEX payments_by_charge ON payments USING btree (gateway_payment_id);
+CREATE INDEX payments_by_ref ON payments USING btree (gateway_ref, gateway);
+COMMENT ON INDEX payments_by_ref IS 'The id comes first: support has it from a customer or a statement, and asks no further.';
 CREATE UNIQUE INDEX payments_one_booked ON payments USING btree (booking_id) WHERE disposition = 'booked'::text;
 COMMENT ON INDEX payments_one_booked IS 'One booking is bought by one payment; any other is given back.';
 
@@ -286,14 +310,17 @@ CREATE TABLE refunds (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   settled_at timestamp with time zone,
   CONSTRAINT refunds_pkey PRIMARY KEY (id),
-  CONSTRAINT refunds_payment_id_reason_key UNIQUE (payment_id, reason),
   CONSTRAINT refunds_amount_minor_check CHECK (amount_minor > 0),
   CONSTRAINT refunds_status_check CHECK (status = ANY (ARRAY['unsent'::text, 'pending'::text, 'succeeded'::text, 'failed'::text]))
 );
 COMMENT ON TABLE refunds IS 'Captured money on its way back, written in the transaction that decides it is owed.';
 COMMENT ON COLUMN refunds.go IS 'Part of the outbound key. Rises when an operator retries a refund that failed for good: the old key would only give the old failure again.';
 COMMENT ON COLUMN refunds.status IS 'unsent: owed, not acknowledged. pending, succeeded, failed: the gateway''s word; succeeded also when an operator settled it by other means (see cases).';
+CREATE INDEX refunds_by_gateway_id ON refunds USING btree (gateway_refund_id) WHERE gateway_refund_id IS NOT NULL;
+CREATE INDEX refunds_by_payment ON refunds USING btree (payment_id);
 CREATE INDEX refunds_due ON refunds USING btree (next_look_at) WHERE next_look_at IS NOT NULL;
+CREATE UNIQUE INDEX refunds_once_per_reason ON refunds USING btree (payment_id, reason) WHERE reason <> 'external'::text;
+COMMENT ON INDEX refunds_once_per_reason IS 'The same cause gives money back once. What others send back may come in several parts.';
 
 CREATE TABLE seats (
   offering_id text NOT NULL,
@@ -376,6 +403,9 @@ BEGIN
   IF attempt.cart_id IS NOT NULL THEN
     PERFORM FROM carts AS c WHERE c.id = attempt.cart_id FOR UPDATE;
   END IF;
+  -- Shared, so bookings do not wait for each other: whoever calls an offering off waits for those under way, and finds them.
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended(offering_id, 0))
+    FROM (SELECT item ->> 'offeringId' AS offering_id FROM jsonb_array_elements(items) AS item ORDER BY 1) AS wanted;
   IF lock_customer(attempt.customer_id, items) THEN
     -- A hold of the same customer on the same offering serves this attempt, too.
     own := own || array(SELECT h.booking_id FROM holds AS h WHERE h.customer_id = attempt.customer_id
@@ -424,6 +454,70 @@ BEGIN
   RETURN NULL;
 END $function$;
 COMMENT ON FUNCTION book(attempts,text,text[]) IS 'Makes the booking of an attempt, paid from the wallet where an entry''s id is given: seats, cart, money and messages, all or nothing. Returns why not, or null. The caller has locked the attempt.';
+
+CREATE OR REPLACE FUNCTION public.call_off(in_offering_id text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  -- Bookings hold this lock shared until they commit: after it, each is there to be undone, and no other can come.
+  PERFORM pg_advisory_xact_lock(hashtextextended(in_offering_id, 0));
+  UPDATE offerings SET status = 'canceled' WHERE id = in_offering_id AND status <> 'canceled';
+END $function$;
+COMMENT ON FUNCTION call_off(text) IS 'Closes an offering for good. When it returns, no booking of it is under way.';
+
+CREATE OR REPLACE FUNCTION public.cancel_booking(in_booking_id text, in_refund_id text, in_by text, in_why text)
+ RETURNS TABLE(refusal text, newly boolean)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  attempt attempts%ROWTYPE;
+  payment payments%ROWTYPE;
+  back_minor bigint;
+  until_passed boolean;
+BEGIN
+  SELECT * INTO attempt FROM attempts AS a WHERE a.booking_id = in_booking_id FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'Bug: canceling % without an attempt', in_booking_id;
+  END IF;
+  IF attempt.status <> 'confirmed' THEN
+    RETURN QUERY SELECT CASE WHEN attempt.status IN ('refunding', 'refunded', 'canceled') THEN NULL ELSE 'not-cancelable' END, false;
+    RETURN;
+  END IF;
+  SELECT bool_or(coalesce(o.starts_at - make_interval(secs => o.refund_until_seconds) <= now(), true)),
+      floor(sum((item ->> 'priceMinor')::bigint * (item ->> 'seats')::integer
+        * CASE in_by WHEN 'customer' THEN o.refund_percent ELSE 100 END) / 100)
+    INTO until_passed, back_minor
+    FROM jsonb_array_elements(attempt.quote -> 'items') AS item JOIN offerings AS o ON o.id = item ->> 'offeringId';
+  IF in_by = 'customer' AND until_passed THEN
+    RETURN QUERY SELECT 'not-cancelable', false;
+    RETURN;
+  END IF;
+
+  UPDATE bookings AS b SET status = 'canceled', canceled_at = now() WHERE b.id = in_booking_id;
+  -- In the order in which everybody locks seats.
+  PERFORM FROM seats AS s WHERE s.booking_id = in_booking_id ORDER BY s.offering_id, s.seat_no FOR UPDATE;
+  UPDATE seats AS s SET booking_id = NULL WHERE s.booking_id = in_booking_id;
+  SELECT * INTO payment FROM payments AS p WHERE p.booking_id = in_booking_id AND p.disposition = 'booked' FOR UPDATE;
+  -- What others have sent back already cannot come back twice.
+  back_minor := least(back_minor, payment.amount_minor - payment.refunded_minor);
+  UPDATE attempts AS a SET status = 'refunding', cancel_reason = in_why WHERE a.booking_id = in_booking_id;
+  IF back_minor > 0 THEN
+    INSERT INTO refunds (id, payment_id, amount_minor, status, reason, next_look_at)
+      VALUES (in_refund_id, payment.id, back_minor, 'unsent', 'canceled-by-' || in_by, now() + interval '1 minute');
+  ELSE
+    UPDATE attempts AS a SET status = 'refunded' WHERE a.booking_id = in_booking_id;
+  END IF;
+  INSERT INTO messages (booking_id, kind, recipient, locale)
+    VALUES (in_booking_id, 'booking-canceled', attempt.contact ->> 'email', attempt.contact ->> 'locale');
+  INSERT INTO messages (booking_id, kind, recipient, locale, provider_ids)
+    SELECT in_booking_id, 'provider-canceled', p.email, min(p.locale), array_agg(p.id) FROM providers AS p
+    WHERE p.id IN (SELECT o.provider_id FROM jsonb_array_elements(attempt.quote -> 'items') AS item
+      JOIN offerings AS o ON o.id = item ->> 'offeringId')
+    GROUP BY p.email;
+  RETURN QUERY SELECT NULL::text, true;
+END $function$;
+COMMENT ON FUNCTION cancel_booking(text,text,text,text) IS 'Undoes a confirmed booking: frees its seats and writes what goes back, by the policy for a customer, in full for a provider. Says why not; canceling again is granted.';
 
 CREATE OR REPLACE FUNCTION public.count_refund()
  RETURNS trigger
@@ -520,6 +614,19 @@ BEGIN
   RETURN true;
 END $function$;
 COMMENT ON FUNCTION hold_seats(text) IS 'Holds the seats of a new attempt where its offerings ask for it. False: there are too few.';
+
+CREATE OR REPLACE FUNCTION public.keep_failure()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO failures (booking_id, failure_no, type)
+    SELECT NEW.booking_id, count(*) + 1,
+      CASE TG_TABLE_NAME WHEN 'attempts' THEN to_jsonb(NEW) -> 'failure' ->> 'type' ELSE 'payment-declined' END
+    FROM failures AS f WHERE f.booking_id = NEW.booking_id;
+  RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION keep_failure() IS 'Counts on: the attempt''s row is locked by whoever writes a failure, so two at once do not get one number.';
 
 CREATE OR REPLACE FUNCTION public.keep_live_hold()
  RETURNS trigger
@@ -790,6 +897,7 @@ ALTER TABLE carts ADD CONSTRAINT carts_booking_id_fkey FOREIGN KEY (booking_id) 
 ALTER TABLE cases ADD CONSTRAINT cases_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE cases ADD CONSTRAINT cases_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id);
 ALTER TABLE cases ADD CONSTRAINT cases_refund_id_fkey FOREIGN KEY (refund_id) REFERENCES refunds(id);
+ALTER TABLE failures ADD CONSTRAINT failures_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE holds ADD CONSTRAINT holds_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE holds ADD CONSTRAINT holds_offering_id_fkey FOREIGN KEY (offering_id) REFERENCES offerings(id);
 ALTER TABLE messages ADD CONSTRAINT messages_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
@@ -802,9 +910,11 @@ ALTER TABLE seats ADD CONSTRAINT seats_offering_id_capacity_fkey FOREIGN KEY (of
 ALTER TABLE wallet_entries ADD CONSTRAINT wallet_entries_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE wallet_entries ADD CONSTRAINT wallet_entries_customer_id_currency_fkey FOREIGN KEY (customer_id, currency) REFERENCES wallets(customer_id, currency);
 
+CREATE TRIGGER attempts_born_failed AFTER INSERT ON attempts FOR EACH ROW WHEN (new.failure IS NOT NULL) EXECUTE FUNCTION keep_failure();
 CREATE TRIGGER attempts_end_hold AFTER UPDATE OF status ON attempts FOR EACH ROW WHEN (old.hold_until IS NOT NULL AND (old.status = ANY (ARRAY['awaiting_payment'::text, 'processing'::text])) AND (new.status <> ALL (ARRAY['awaiting_payment'::text, 'processing'::text]))) EXECUTE FUNCTION end_hold();
 CREATE TRIGGER attempts_frozen_quote BEFORE UPDATE ON attempts FOR EACH ROW WHEN (old.quote IS DISTINCT FROM new.quote OR old.total_minor IS DISTINCT FROM new.total_minor OR old.currency IS DISTINCT FROM new.currency OR old.customer_id IS DISTINCT FROM new.customer_id OR old.request_hash IS DISTINCT FROM new.request_hash OR old.cart_id IS DISTINCT FROM new.cart_id) EXECUTE FUNCTION refuse('a quote is frozen when its attempt opens');
 COMMENT ON TRIGGER attempts_frozen_quote ON attempts IS 'The customer pays the price that was shown, whatever is edited meanwhile.';
+CREATE TRIGGER attempts_keep_failure AFTER UPDATE OF failure ON attempts FOR EACH ROW WHEN (new.failure IS NOT NULL AND new.failure IS DISTINCT FROM old.failure AND (new.failure ->> 'type'::text) <> 'payment-declined'::text) EXECUTE FUNCTION keep_failure();
 CREATE TRIGGER attempts_legal_transition BEFORE UPDATE ON attempts FOR EACH ROW WHEN (old.status <> new.status AND NOT attempt_may_become(old.status, new.status)) EXECUTE FUNCTION refuse('an attempt may not take this step');
 COMMENT ON TRIGGER attempts_legal_transition ON attempts IS 'What is decided about money is not undone by code that comes late.';
 CREATE TRIGGER attempts_version BEFORE UPDATE ON attempts FOR EACH ROW EXECUTE FUNCTION count_version();
@@ -813,6 +923,10 @@ COMMENT ON TRIGGER carts_convert_once ON carts IS 'Two paid attempts on one cart
 CREATE TRIGGER cases_resolved_once BEFORE UPDATE ON cases FOR EACH ROW WHEN (old.resolved_at IS NOT NULL) EXECUTE FUNCTION refuse('a case is resolved once');
 COMMENT ON TRIGGER cases_resolved_once ON cases IS 'Two operators at once: the second is told, and no refund is sent twice.';
 CREATE TRIGGER offerings_seats AFTER INSERT ON offerings FOR EACH ROW EXECUTE FUNCTION make_seats();
+CREATE TRIGGER offerings_stay_canceled BEFORE UPDATE ON offerings FOR EACH ROW WHEN (old.status = 'canceled'::text AND new.status <> 'canceled'::text) EXECUTE FUNCTION refuse('what is called off stays so');
+COMMENT ON TRIGGER offerings_stay_canceled ON offerings IS 'Its bookings are being given back; new ones would be as well.';
+CREATE TRIGGER tries_keep_decline AFTER UPDATE OF failure_ref ON payment_tries FOR EACH ROW WHEN (new.failure_ref IS NOT NULL AND new.failure_ref IS DISTINCT FROM old.failure_ref) EXECUTE FUNCTION keep_failure();
+COMMENT ON TRIGGER tries_keep_decline ON payment_tries IS 'Declines are counted by the gateway''s ids: a card may be declined twice for the same reason, and one decline may be read twice.';
 CREATE TRIGGER payments_count_by_refunds BEFORE UPDATE ON payments FOR EACH ROW WHEN (old.refunded_minor <> new.refunded_minor AND pg_trigger_depth() = 0) EXECUTE FUNCTION refuse('only refund rows change the running total');
 COMMENT ON TRIGGER payments_count_by_refunds ON payments IS 'A total set back by hand would make room for a second refund of the same money.';
 CREATE TRIGGER payments_keep_facts BEFORE UPDATE ON payments FOR EACH ROW WHEN (old.id IS DISTINCT FROM new.id OR old.gateway IS DISTINCT FROM new.gateway OR old.gateway_payment_id IS DISTINCT FROM new.gateway_payment_id OR old.amount_minor IS DISTINCT FROM new.amount_minor OR old.currency IS DISTINCT FROM new.currency) EXECUTE FUNCTION refuse('what a gateway captured does not change');

@@ -46,16 +46,19 @@ export function isOpen(status: AttemptStatus): boolean {
 }
 
 /**
- * What canceling means once something is decided: granted where it is so already, or on its way; refused where the booking
- * stands or a person must decide; else the attempt is over.
+ * What canceling means once something is decided: granted where it is so already, or on its way; by the offering's policy
+ * where the booking stands; refused where a person must decide; else the attempt is over.
  */
-export function cancelVerdict(status: AttemptStatus): 'granted' | 'not-cancelable' | 'attempt-over' {
+export function cancelVerdict(
+  status: AttemptStatus,
+): 'granted' | 'by-policy' | 'not-cancelable' | 'attempt-over' {
   switch (status) {
     case 'canceled':
     case 'refunding':
     case 'refunded':
       return 'granted';
     case 'confirmed':
+      return 'by-policy';
     case 'needs_attention':
       return 'not-cancelable';
     default:
@@ -75,14 +78,29 @@ export const settlingRefusals = [
   'seats-per-customer',
 ] as const;
 
+/** Who called a confirmed booking off: its refund is how it ends. */
+export const cancellations = ['canceled-by-customer', 'canceled-by-provider'] as const;
+
 /** Why a refund exists: settling refused the money, or it came outside an open attempt; `external` is what went back by other hands. */
-export type RefundReason = (typeof settlingRefusals)[number] | 'late-payment' | 'second-payment' | 'external';
+export type RefundReason =
+  | (typeof settlingRefusals)[number]
+  | (typeof cancellations)[number]
+  | 'late-payment'
+  | 'second-payment'
+  | 'external';
 
 /** State of a refund row. `unsent`: owed, the gateway has not acknowledged it yet. */
 export type RefundStatus = 'unsent' | 'pending' | 'succeeded' | 'failed';
 
 /** What a person can be asked to decide. */
-export type CaseKind = 'refund-failed' | 'refund-overdue' | 'unmatched-payment' | 'message-failed';
+export type CaseKind =
+  | 'refund-failed'
+  | 'refund-overdue'
+  | 'unmatched-payment'
+  | 'message-failed'
+  | 'external-refund'
+  | 'dispute'
+  | 'difference';
 
 /** What an operator can answer. */
 export type CaseAction = 'retry-refund' | 'mark-settled' | 'resend';
@@ -93,10 +111,19 @@ export const actionsFor: Readonly<Record<CaseKind, readonly CaseAction[]>> = {
   'refund-overdue': ['retry-refund', 'mark-settled'],
   'unmatched-payment': ['mark-settled'],
   'message-failed': ['resend', 'mark-settled'],
+  'external-refund': ['mark-settled'],
+  dispute: ['mark-settled'],
+  difference: ['mark-settled'],
 };
 
 /** Messages to people; one each per booking, kind and recipient. */
-export type MessageKind = 'booking-confirmed' | 'payment-refunded' | 'refund-failed' | 'provider-booked';
+export type MessageKind =
+  | 'booking-confirmed'
+  | 'payment-refunded'
+  | 'refund-failed'
+  | 'provider-booked'
+  | 'booking-canceled'
+  | 'provider-canceled';
 
 /** What can be booked: a slot has a time and a capacity, a consultation has neither. */
 export type OfferingKind = 'slot' | 'consultation';

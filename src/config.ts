@@ -15,6 +15,14 @@ const list = z
   );
 const whole = (min: number, max: number, value: number) =>
   z.coerce.number().int().min(min).max(max).default(value);
+/** Origins as browsers send them. An address with a path would never equal one, and the refusal would be a riddle. */
+const origins = list.pipe(
+  z.array(
+    z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, {
+      message: 'origins, comma-separated, without a path: https://temporal.example',
+    }),
+  ),
+);
 const secret = z.string().min(16, 'at least 16 characters');
 
 const environment = z.object({
@@ -28,6 +36,7 @@ const environment = z.object({
   // Two cores serve 8 to 16 connections best; more only make a hot slot's payers wait for each other.
   DATABASE_POOL_MAX: whole(2, 200, 12),
   TEMPORAL_TASK_QUEUE: z.string().min(1).default('payfirst'),
+  TEMPORAL_UI_ORIGIN: origins,
   PAYMENT_WINDOW_SECONDS: whole(5, 86_400, 900),
   PAYMENT_TRIES_MAX: whole(1, 100, 5),
   AUTH_JWT_SECRET: z.string().min(32, 'at least 32 characters').optional(),
@@ -121,6 +130,7 @@ function parse(env: NodeJS.ProcessEnv) {
       poolMax: read.DATABASE_POOL_MAX,
     },
     taskQueue: read.TEMPORAL_TASK_QUEUE,
+    temporalUiOrigins: read.TEMPORAL_UI_ORIGIN,
     payment: { windowSeconds: read.PAYMENT_WINDOW_SECONDS, triesMax: read.PAYMENT_TRIES_MAX },
     auth: {
       secret: read.AUTH_JWT_SECRET,

@@ -168,8 +168,10 @@ export interface OfferingRow {
   currency: string;
   hold_seconds: number | null;
   seats_per_customer: number | null;
+  refund_until_seconds: number;
+  refund_percent: number;
   attributes: Record<string, string>;
-  status: 'open' | 'closed';
+  status: 'open' | 'closed' | 'canceled';
   created_at: Date;
 }
 

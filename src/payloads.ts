@@ -3,7 +3,7 @@
  * sealed with AES-256-GCM before it leaves the process. Used by every client and worker.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import type { DataConverter, Payload, PayloadCodec } from '@temporalio/common';
+import { ValueError, type DataConverter, type Payload, type PayloadCodec } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
 
 /** Encoding mark of a sealed payload, beside Temporal's own `json/plain` and the like. */
@@ -24,15 +24,13 @@ function readKeys(keys: readonly string[]): { id: string; key: Buffer }[] {
 class SealingCodec implements PayloadCodec {
   private readonly keys: { id: string; key: Buffer }[];
 
-  /** @param keys `<keyId>:<base64 of 32 bytes>`; the first seals, every one opens */
   constructor(keys: readonly string[]) {
     this.keys = readKeys(keys);
-    if (this.keys.length === 0) throw new Error('Bug: a codec without a key');
   }
 
   encode(payloads: Payload[]): Promise<Payload[]> {
     const sealing = this.keys[0];
-    if (sealing === undefined) throw new Error('Bug: a codec without a key');
+    if (sealing === undefined) return Promise.resolve(payloads);
     return Promise.resolve(
       payloads.map((payload) => {
         const nonce = randomBytes(nonceBytes);
@@ -49,7 +47,7 @@ class SealingCodec implements PayloadCodec {
     );
   }
 
-  /** @throws when the key is not among ours, or the payload was changed */
+  /** @throws ValueError when the key is not among ours, or the payload was changed; the message may be shown */
   async decode(payloads: Payload[]): Promise<Payload[]> {
     return payloads.map((payload) => this.open(payload));
   }
@@ -59,14 +57,36 @@ class SealingCodec implements PayloadCodec {
     if (!encoding || Buffer.from(encoding).toString() !== sealedEncoding) return payload;
     const id = Buffer.from(payload.metadata?.['encryption-key-id'] ?? []).toString();
     const key = this.keys.find((candidate) => candidate.id === id)?.key;
-    if (key === undefined) throw new Error(`No key named ${id} in PAYLOAD_KEYS opens this payload`);
-    const data = Buffer.from(payload.data ?? []);
-    const decipher = createDecipheriv('aes-256-gcm', key, data.subarray(0, nonceBytes));
-    decipher.setAAD(Buffer.from(id));
-    decipher.setAuthTag(data.subarray(nonceBytes, nonceBytes + tagBytes));
-    const clear = Buffer.concat([decipher.update(data.subarray(nonceBytes + tagBytes)), decipher.final()]);
-    return temporal.api.common.v1.Payload.decode(clear);
+    if (key === undefined) throw new ValueError(`No key named ${id} in PAYLOAD_KEYS opens this payload`);
+    try {
+      return unseal(id, key, Buffer.from(payload.data ?? []));
+    } catch (error) {
+      throw new ValueError(
+        `The payload was changed, or the key named ${id} is not the one it was sealed by`,
+        error,
+      );
+    }
   }
+}
+
+/** @throws when the tag does not fit the key's name, the key and the content */
+function unseal(id: string, key: Buffer, data: Buffer): Payload {
+  const decipher = createDecipheriv('aes-256-gcm', key, data.subarray(0, nonceBytes), {
+    authTagLength: tagBytes,
+  });
+  decipher.setAAD(Buffer.from(id));
+  decipher.setAuthTag(data.subarray(nonceBytes, nonceBytes + tagBytes));
+  const clear = Buffer.concat([decipher.update(data.subarray(nonceBytes + tagBytes)), decipher.final()]);
+  return temporal.api.common.v1.Payload.decode(clear);
+}
+
+/**
+ * Makes the codec of these keys. A payload that is not sealed is opened as the very same object.
+ * @param keys `<keyId>:<base64 of 32 bytes>`; the first seals, every one opens. Without any, nothing is sealed, and what
+ *   was sealed is refused
+ */
+export function makePayloadCodec(keys: readonly string[]): PayloadCodec {
+  return new SealingCodec(keys);
 }
 
 /** Where the failure converter stands; workers and clients load it by path. */
@@ -77,5 +97,5 @@ export const failureConverterPath = require.resolve('./failure-converter');
  * @param keys `PAYLOAD_KEYS`; empty means clear text, which the caller warns about
  */
 export function makeDataConverter(keys: readonly string[]): DataConverter {
-  return keys.length === 0 ? {} : { failureConverterPath, payloadCodecs: [new SealingCodec(keys)] };
+  return keys.length === 0 ? {} : { failureConverterPath, payloadCodecs: [makePayloadCodec(keys)] };
 }

@@ -46,6 +46,7 @@ export function makeMetrics() {
       'result',
     ]),
     failures: counter('payfirst_failures_total', 'Named failures, by type.', ['type']),
+    cancellations: counter('payfirst_cancellations_total', 'Confirmed bookings undone, by whom.', ['by']),
     retries: counter('payfirst_retries_total', 'Accepted retries of a payment.', []),
     refunds: counter('payfirst_refunds_total', 'Refunds by cause and status reached.', ['reason', 'status']),
     webhooks: counter('payfirst_webhooks_total', 'Webhooks by gateway and verdict: rung, unheard, refused.', [

@@ -1,4 +1,5 @@
 /** All activities, built from what they need. Their names are stored in histories: renaming one breaks running workflows. */
+import { cancelActivities } from './cancel';
 import { caseActivities } from './cases';
 import { courierActivities } from './courier';
 import type { Dependencies } from './dependencies';
@@ -17,6 +18,7 @@ export function createActivities(deps: Dependencies) {
     ...settleActivities(deps),
     ...refundActivities(deps),
     ...reconcileActivities(deps),
+    ...cancelActivities(deps),
     ...caseActivities(deps),
     ...watchActivities(deps),
     ...courierActivities(deps),

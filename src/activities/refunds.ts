@@ -2,6 +2,7 @@
 import { Context } from '@temporalio/activity';
 import type { Knex } from 'knex';
 import {
+  cancellations,
   settlingRefusals,
   type AttemptStatus,
   type CaseKind,
@@ -105,7 +106,7 @@ async function openCase(
  * Reasons whose refund is the attempt's own end. Any other refund is of stray money: it leaves the status of its attempt
  * as it was.
  */
-const settlingReasons: readonly RefundReason[] = settlingRefusals;
+const owedByAttempt: readonly RefundReason[] = [...settlingRefusals, ...cancellations];
 
 /** Moves the attempt along with its refund, and raises its version in any case: the refund is part of what it shows. */
 export async function moveAttempt(
@@ -115,7 +116,7 @@ export async function moveAttempt(
   to: AttemptStatus,
 ): Promise<void> {
   if (refund.booking_id === null) return;
-  const moves = settlingReasons.includes(refund.reason);
+  const moves = owedByAttempt.includes(refund.reason);
   await trx('attempts')
     .where({ booking_id: refund.booking_id })
     .update({
@@ -189,7 +190,7 @@ async function recordRefund(
       if (isInside(deps, refund)) await creditRefund(trx, refund);
       await recordRefunded(trx, refund);
       await closeOverdueCase(trx, refund);
-      if (settlingReasons.includes(refund.reason)) deps.metrics.attempts.inc({ outcome: 'refunded' });
+      if (owedByAttempt.includes(refund.reason)) deps.metrics.attempts.inc({ outcome: 'refunded' });
       return { refundId, status: 'succeeded' };
     }
     const reason =

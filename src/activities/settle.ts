@@ -191,6 +191,7 @@ export function settleActivities(deps: Dependencies) {
    * Ends the attempt without money: closes its payment objects at the gateway first, and only when all are closed writes
    * the outcome. What turns out paid is settled as usual, for the customer was faster.
    * @param reason why the customer cancels, in their words
+   * @param calledOff whether the provider cancels: then the attempt says why it ended
    * @returns where the attempt stands; `processing` when the gateway itself cannot say yet
    * @throws `gateway-unavailable` (retried without end) when a gateway did not answer: the attempt stays open till it does
    */
@@ -199,6 +200,7 @@ export function settleActivities(deps: Dependencies) {
     outcome: EmptyOutcome,
     heard: Ring[],
     reason?: string,
+    calledOff?: boolean,
   ): Promise<Standing | Refusal> {
     await recordHeard(db, bookingId, heard);
     const tries = await db<TryRow>('payment_tries')
@@ -216,7 +218,7 @@ export function settleActivities(deps: Dependencies) {
     }
     if (processing)
       return outcome === 'canceled' ? { refused: 'not-cancelable' } : readStanding(db, bookingId);
-    await db.transaction((trx) => recordEnd(trx, bookingId, outcome, reason));
+    await db.transaction((trx) => recordEnd(trx, bookingId, outcome, { reason, calledOff }));
     return readStanding(db, bookingId);
   }
 
@@ -243,14 +245,19 @@ export function settleActivities(deps: Dependencies) {
     trx: Knex.Transaction,
     bookingId: string,
     outcome: EmptyOutcome,
-    reason: string | undefined,
+    why: { reason: string | undefined; calledOff: boolean | undefined },
   ): Promise<void> {
     const attempt = await lockAttempt(trx, bookingId);
     if (attempt === undefined || !isOpen(attempt.status)) return;
     const row = trx('attempts').where({ booking_id: bookingId });
     // What could be closed was not processing any more: the payment failed after all, and nobody told us.
     if (attempt.status === 'processing') await row.clone().update({ status: 'awaiting_payment' });
-    await row.update({ status: outcome, ended_at: trx.fn.now(), cancel_reason: reason ?? null });
+    await row.update({
+      status: outcome,
+      ended_at: trx.fn.now(),
+      cancel_reason: why.reason ?? null,
+      ...(why.calledOff === true ? { failure: JSON.stringify({ type: 'offering-closed' }) } : {}),
+    });
     await trx('payment_tries')
       .where({ booking_id: bookingId })
       .whereIn('status', ['opening', 'open'])

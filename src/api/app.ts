@@ -1,6 +1,6 @@
 /** Puts the HTTP API together. */
 import cors from 'cors';
-import express, { type Express, type RequestHandler } from 'express';
+import express, { type Express, type Request, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import swaggerUi from 'swagger-ui-express';
 import { analyticsRoutes } from './analytics';
@@ -8,6 +8,9 @@ import { identify } from './auth';
 import { bookingRoutes } from './bookings';
 import { cartRoutes } from './carts';
 import { caseRoutes } from './cases';
+import { codecRoutes } from './codec';
+import { makeSessions } from './codec-session';
+import { codecSignInRoutes } from './codec-sign-in';
 import type { ApiDependencies } from './dependencies';
 import { describeRoutes, documentRoutes } from './document';
 import { healthRoutes } from './health';
@@ -34,6 +37,7 @@ export function createApp(deps: ApiDependencies): Express {
   const rates = makeRates(config.rates);
   const probes = healthRoutes(deps);
   const webhooks = webhookRoutes(deps, rates);
+  const sessions = makeSessions(config);
   const routes: Route[] = [
     ...providerRoutes(deps),
     ...offeringRoutes(deps),
@@ -42,6 +46,8 @@ export function createApp(deps: ApiDependencies): Express {
     ...bookingRoutes(deps, rates),
     ...walletRoutes(deps),
     ...caseRoutes(deps),
+    ...codecRoutes(deps),
+    ...codecSignInRoutes(deps, sessions),
     ...paymentRoutes(deps),
     ...analyticsRoutes(deps),
     ...problemPageRoutes(),
@@ -58,12 +64,15 @@ export function createApp(deps: ApiDependencies): Express {
     nameRequest,
     logRequests(log),
     protect(config.http.publicUrl),
-    allowOrigins(config.http.webOrigins),
+    allowOrigins(config.http.webOrigins, config.temporalUiOrigins),
   );
   mount(app, probes);
   mount(app, webhooks);
-  app.use(identify(config.auth), rates.anonymous);
-  app.use('/v1', neverStore);
+  app.use(identify(config.auth));
+  // Before the limit of unknown callers: one page of the Temporal UI asks dozens of times.
+  app.use('/codec', sessions.identify);
+  app.use(rates.anonymous);
+  app.use(['/v1', '/codec'], neverStore);
   mount(app, routes);
   app.use('/docs', swaggerUi.serveFiles(undefined, docsOptions), swaggerUi.setup(undefined, docsOptions));
   app.use(nothingHere);
@@ -80,12 +89,33 @@ function protect(publicUrl: string): RequestHandler {
   return helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: upgrade } } });
 }
 
-function allowOrigins(webOrigins: readonly string[]): RequestHandler {
-  return cors({
+/** Shops call the API, the Temporal UI calls the codec endpoint, and neither may call the other's. */
+function allowOrigins(webOrigins: readonly string[], uiOrigins: readonly string[]): RequestHandler {
+  const maxAge = preflightSeconds;
+  const web = {
     origin: webOrigins.length === 0 ? false : [...webOrigins],
     exposedHeaders: ['Location', 'Retry-After', 'X-Request-Id', 'RateLimit', 'RateLimit-Policy'],
-    maxAge: preflightSeconds,
-  });
+    maxAge,
+  };
+  const codec = {
+    origin: uiOrigins.length === 0 ? false : [...uiOrigins],
+    credentials: true,
+    methods: ['POST'],
+    // The last is the UI's id token, sent beside its access token and of no use here (temporalio/ui 2.50.1).
+    allowedHeaders: ['authorization', 'content-type', 'x-namespace', 'authorization-extras'],
+    maxAge,
+  };
+  const answer = cors<Request>((request, choose) =>
+    choose(null, /^\/codec(\/|$)/i.test(request.path) ? codec : web),
+  );
+  return (request, response, next) => {
+    // Chromium asks so before a public page, such as Temporal Cloud's, may call a private network. `cors` does not know it.
+    const asked = request.get('Access-Control-Request-Private-Network') === 'true';
+    if (asked && uiOrigins.includes(request.get('Origin') ?? '')) {
+      response.set('Access-Control-Allow-Private-Network', 'true');
+    }
+    answer(request, response, next);
+  };
 }
 
 const neverStore: RequestHandler = (_request, response, next) => {

@@ -13,11 +13,14 @@ import type { UpdateDefinition } from '@temporalio/common';
 import { isFailureType, type FailureType } from '../failures';
 import {
   bookingWorkflowId,
+  cancelUpdate,
+  cancelWorkflowId,
   openUpdate,
   searchAttributes,
   workflowTypes,
   type Answer,
   type BookInput,
+  type CancelInput,
 } from '../workflows/messages';
 import type { ApiDependencies } from './dependencies';
 import { openUpdateId, ownerMark } from './marks';
@@ -125,6 +128,34 @@ export async function askAttempt<Args extends [unknown]>(
   try {
     const answer = await askUntil(temporal, Date.now() + answerWithinMs, () =>
       temporal.workflow.getHandle(bookingWorkflowId(bookingId)).executeUpdate(wish, { args }),
+    );
+    return { kind: 'answered', answer };
+  } catch (error) {
+    return outcomeOf(error);
+  }
+}
+
+/** Undoes a confirmed booking, or joins who is doing so, and waits for the answer. */
+export async function cancelConfirmed(deps: ApiDependencies, input: CancelInput): Promise<Outcome> {
+  const { temporal, config } = deps;
+  const { bookingId, reason } = input;
+  try {
+    const answer = await askUntil(temporal, Date.now() + answerWithinMs, () =>
+      temporal.workflow.executeUpdateWithStart(cancelUpdate, {
+        args: [reason === undefined ? {} : { reason }],
+        startWorkflowOperation: new WithStartWorkflowOperation(workflowTypes.cancel, {
+          workflowId: cancelWorkflowId(bookingId),
+          taskQueue: config.taskQueue,
+          args: [input],
+          workflowIdConflictPolicy: 'USE_EXISTING',
+          typedSearchAttributes: [
+            { key: searchAttributes.bookingId, value: bookingId },
+            { key: searchAttributes.bookingStatus, value: 'confirmed' },
+            { key: searchAttributes.needsAttention, value: false },
+          ],
+          staticSummary: 'A confirmed booking is canceled by its customer',
+        }),
+      }),
     );
     return { kind: 'answered', answer };
   } catch (error) {

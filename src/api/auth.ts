@@ -12,6 +12,8 @@ export interface Caller {
   /** Subject of the token: the customer's, provider's or operator's id. */
   sub: string;
   scopes: ReadonlySet<Scope>;
+  /** When the token ends, in seconds since 1970; undefined where it says none. */
+  expiresAt?: number | undefined;
 }
 
 /** Pinned, or a token could name a weaker one. A shared secret proves nothing about a public key and the other way round. */
@@ -21,7 +23,8 @@ const publicKeyAlgorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512
 /** How long the issuer's keys may take, in ms; they are cached afterwards. */
 const keysTimeoutMs = 3_000;
 
-function unauthenticated(detail: string, tokenGiven: boolean): Problem {
+/** A 401, with the challenge that RFC 6750 asks for. */
+export function unauthenticated(detail: string, tokenGiven: boolean): Problem {
   const challenge = tokenGiven ? 'Bearer realm="payfirst", error="invalid_token"' : 'Bearer realm="payfirst"';
   return new Problem('unauthenticated', detail, { headers: { 'WWW-Authenticate': challenge } });
 }
@@ -41,7 +44,7 @@ function callerFrom(payload: JWTPayload): Caller {
     throw unauthenticated('The token names no usable subject.', true);
   }
   const granted = new Set(typeof scope === 'string' ? scope.split(' ') : []);
-  return { sub, scopes: new Set(scopes.filter((known) => granted.has(known))) };
+  return { sub, scopes: new Set(scopes.filter((known) => granted.has(known))), expiresAt: payload.exp };
 }
 
 /** The issuer's keys could not be fetched: nothing is known about the token. */
@@ -114,6 +117,13 @@ export function identify(auth: Config['auth']): RequestHandler {
     }
     next();
   };
+}
+
+/** Says who calls, or why nobody does, where that is not told by a token. */
+export function identifyBy(response: Response, found: Caller | Problem): void {
+  const identity = response.locals as Identity;
+  if (found instanceof Problem) identity.refusal = found;
+  else identity.caller = found;
 }
 
 /** Whether the request carries a valid token. */

@@ -147,9 +147,10 @@ export function bookingRoutes(deps: ApiDependencies, rates: Rates): Route[] {
       method: 'post',
       path: '/v1/bookings/{id}/cancel',
       tag,
-      summary: 'Cancel an attempt before it is paid',
+      summary: 'Cancel an attempt, or the booking it became',
       description:
-        'The payment is closed at the gateway. If it turns out paid, the answer is what became of it.',
+        'Before it is paid: the payment is closed at the gateway; if it turns out paid, the answer is what became of ' +
+        'it. Once confirmed: by the offering’s policy the seats are freed and the money goes back.',
       scopes: ['bookings'],
       params: idOnly,
       body: cancelBody,

@@ -1,5 +1,6 @@
 /** What the API is given: built by its process, replaced piece by piece in tests. */
 import type { Client } from '@temporalio/client';
+import type { PayloadCodec } from '@temporalio/common';
 import type { Knex } from 'knex';
 import type { Config } from '../config';
 import type { Gateway } from '../gateways/gateway';
@@ -12,6 +13,8 @@ export interface ApiDependencies {
   /** The read-only role: everything else. */
   reading: Knex;
   temporal: Client;
+  /** Seals and opens what Temporal stores, for operators; the client above has its own. */
+  codec: PayloadCodec;
   gateways: ReadonlyMap<string, Gateway>;
   log: Logger;
   metrics: Metrics;

@@ -5,7 +5,7 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { readConfigOrExit, type Config } from '../config';
 import { openDatabase } from '../database';
 import { configuredGateways } from '../gateways/configured';
-import { makeDataConverter } from '../payloads';
+import { makeDataConverter, makePayloadCodec } from '../payloads';
 import { makeLogger, makeMetrics, type Logger } from '../telemetry';
 import { createApp } from './app';
 
@@ -73,6 +73,7 @@ async function main(): Promise<void> {
     db,
     reading,
     temporal,
+    codec: makePayloadCodec(config.payloadKeys),
     gateways,
     log,
     metrics: makeMetrics(),

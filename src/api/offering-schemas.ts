@@ -37,6 +37,18 @@ const newSlot = z
       description: 'Holds the seats this long for whoever is paying. Without it the first payer gets them.',
     }),
     seatsPerCustomer: z.int().min(1).max(10_000).optional(),
+    refundUntilSeconds: z
+      .int()
+      .min(0)
+      .max(31_536_000)
+      .optional()
+      .meta({ description: 'Default 0. A customer may cancel until this long before the start.' }),
+    refundPercent: z
+      .int()
+      .min(0)
+      .max(100)
+      .optional()
+      .meta({ description: 'Default 100. What comes back then, of what was paid, rounded down.' }),
     attributes: attributes.default({}),
   })
   .refine(({ startsAt, endsAt }) => endsAt === undefined || endsAt > startsAt, {
@@ -94,12 +106,17 @@ export const offeringView = z
     price: money,
     holdSeconds: z.int().optional(),
     seatsPerCustomer: z.int().optional(),
+    refundUntilSeconds: z.int().optional(),
+    refundPercent: z.int().optional(),
     attributes: z.record(z.string(), z.string()),
-    status: z.enum(['open', 'closed']),
+    status: z.enum(['open', 'closed', 'canceled']),
     createdAt: instantShown,
   })
   .meta({ id: 'Offering' });
 export type OfferingView = z.infer<typeof offeringView>;
+
+/** An offering that is called off. */
+export const calledOffView = z.object({ id: offeringId, status: z.literal('canceled') });
 
 /** Query of `GET /v1/offerings`. */
 export const offeringQuery = z.strictObject({

@@ -7,6 +7,7 @@ import type { Caller } from './auth';
 import type { ApiDependencies } from './dependencies';
 import { hashOf } from './marks';
 import {
+  calledOffView,
   newOffering,
   offeringChange,
   offeringId,
@@ -18,6 +19,7 @@ import {
 } from './offering-schemas';
 import { cutPage, instantOfMicros, microsOf, pageOf, readCursor } from './pages';
 import { invalid, Problem } from './problem';
+import { cancelOfferingWorkflowId, searchAttributes, workflowTypes } from '../workflows/messages';
 import { defineRoute, type Asked, type Route } from './route';
 
 interface ListedOffering extends OfferingRow {
@@ -90,8 +92,25 @@ export function offeringRoutes(deps: ApiDependencies): Route[] {
       params: idOnly,
       body: offeringChange,
       answers: { 200: { description: 'The offering as it is now', schema: offeringView } },
-      problems: ['invalid-request', 'not-found', 'payload-too-large', 'unavailable'],
+      problems: ['invalid-request', 'not-found', 'offering-closed', 'payload-too-large', 'unavailable'],
       handle: (asked) => change(deps, asked),
+    }),
+    defineRoute({
+      method: 'post',
+      path: '/v1/offerings/{id}/cancel',
+      tag,
+      summary: 'Call off an offering of your own',
+      description:
+        'For good. Every booking is undone and given back in full, and its customer told; open attempts end. ' +
+        'The refunds go out five a second.',
+      scopes: ['catalog'],
+      params: idOnly,
+      answers: {
+        202: { description: 'Called off; its bookings are being undone', schema: calledOffView },
+        200: { description: 'Called off before', schema: calledOffView },
+      },
+      problems: ['not-found', 'unavailable'],
+      handle: (asked) => callOff(deps, asked),
     }),
   ];
 }
@@ -154,6 +173,8 @@ function slotColumns(body: Extract<NewOffering, { kind: 'slot' }>): Partial<Offe
     capacity: body.capacity,
     hold_seconds: body.holdSeconds ?? null,
     seats_per_customer: body.seatsPerCustomer ?? null,
+    ...(body.refundUntilSeconds === undefined ? {} : { refund_until_seconds: body.refundUntilSeconds }),
+    ...(body.refundPercent === undefined ? {} : { refund_percent: body.refundPercent }),
   };
 }
 
@@ -180,9 +201,11 @@ async function change(
   deps: ApiDependencies,
   { params, body, caller, response }: Asked<{ id: string }, undefined, z.output<typeof offeringChange>>,
 ): Promise<void> {
+  const own = { id: params.id, provider_id: caller.sub };
   const changed = await deps
     .db<OfferingRow>('offerings')
-    .where({ id: params.id, provider_id: caller.sub })
+    .where(own)
+    .whereNot({ status: 'canceled' })
     .update({
       ...(body.title === undefined ? {} : { title: body.title }),
       ...(body.status === undefined ? {} : { status: body.status }),
@@ -190,8 +213,43 @@ async function change(
         ? {}
         : { price_minor: body.price.amountMinor, currency: body.price.currency }),
     });
-  if (changed === 0) throw new Problem('not-found');
+  if (changed === 0) {
+    const canceled = await deps.db<OfferingRow>('offerings').where(own).first('id');
+    if (canceled === undefined) throw new Problem('not-found');
+    throw new Problem('offering-closed', 'It was called off, which cannot be undone.');
+  }
   response.json(await read(deps, params.id, 'db'));
+}
+
+/** How long the start of the workflow that calls an offering off may take, in ms. */
+const startWithinMs = 5_000;
+
+/** Durable first, visible at once: the workflow undoes the bookings, and would set the status as well. */
+async function callOff(
+  { db, temporal, config, log }: ApiDependencies,
+  { params, caller, response, requestId }: Asked<{ id: string }, undefined, unknown>,
+): Promise<void> {
+  const offeringId = params.id;
+  const own = await db<OfferingRow>('offerings').where({ id: offeringId, provider_id: caller.sub }).first();
+  if (own === undefined) throw new Problem('not-found');
+  const answer = { id: offeringId, status: 'canceled' };
+  if (own.status === 'canceled') {
+    response.json(answer);
+    return;
+  }
+  await temporal.withDeadline(Date.now() + startWithinMs, () =>
+    temporal.workflow.start(workflowTypes.cancelOffering, {
+      workflowId: cancelOfferingWorkflowId(offeringId),
+      taskQueue: config.taskQueue,
+      workflowIdConflictPolicy: 'USE_EXISTING',
+      args: [{ offeringId }],
+      typedSearchAttributes: [{ key: searchAttributes.offeringIds, value: [offeringId] }],
+      staticSummary: 'An offering is called off',
+    }),
+  );
+  await db.raw('SELECT call_off(?)', [offeringId]);
+  log.info({ event: 'offering.canceled', offeringId, requestId });
+  response.status(202).json(answer);
 }
 
 async function list(deps: ApiDependencies, query: OfferingQuery) {
@@ -241,6 +299,9 @@ function show(row: ListedOffering): OfferingView {
     price: { amountMinor: row.price_minor, currency: row.currency },
     ...(row.hold_seconds === null ? {} : { holdSeconds: row.hold_seconds }),
     ...(row.seats_per_customer === null ? {} : { seatsPerCustomer: row.seats_per_customer }),
+    ...(row.kind === 'slot'
+      ? { refundUntilSeconds: row.refund_until_seconds, refundPercent: row.refund_percent }
+      : {}),
     attributes: row.attributes,
     status: row.status,
     createdAt: row.created_at.toISOString(),

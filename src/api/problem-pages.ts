@@ -67,7 +67,7 @@ export const explanations: Readonly<Record<FailureType, { when: string; act: str
     act: 'Read the booking. To book again, start a new attempt with a new key.',
   },
   'payload-too-large': {
-    when: 'The body is larger than 64 KiB.',
+    when: 'The body is larger than 64 KiB, or than 4 MiB where the Temporal UI sends payloads.',
     act: 'Send less. `details` take 8 KiB per item.',
   },
   'idempotency-key-reused': {

@@ -53,6 +53,8 @@ interface RouteSpec<P, Q, B> extends RouteFacts {
   params?: z.ZodType<P>;
   query?: z.ZodType<Q>;
   body?: z.ZodType<B>;
+  /** Largest body in bytes, where it may be larger than elsewhere. */
+  bodyLimit?: number;
   /** Limits that stand before the handler. */
   limits?: readonly RequestHandler[];
   handle: (asked: Asked<P, Q, B>) => Promise<void> | void;
@@ -69,7 +71,9 @@ export interface Route extends RouteFacts {
 /** Largest body of the API, in bytes: 20 items with 8 KiB of details each do not fit, and no honest client sends them. */
 const bodyLimit = 64 * 1024;
 
-const readJson = express.json({ limit: bodyLimit, strict: true });
+const jsonReader = (limit: number): RequestHandler => express.json({ limit, strict: true });
+
+const readJson = jsonReader(bodyLimit);
 
 /** express.json skips other content types; a body it skipped would look like none. */
 const refuseOtherBodies: RequestHandler = (request, _response, next) => {
@@ -121,7 +125,7 @@ function parsedParams<P>(schema: z.ZodType<P> | undefined, value: unknown): P {
 
 /** Defines a route; see `RouteSpec`. */
 export function defineRoute<P = undefined, Q = undefined, B = undefined>(spec: RouteSpec<P, Q, B>): Route {
-  const { handle, limits = [], ...facts } = spec;
+  const { handle, limits = [], bodyLimit: ownLimit, ...facts } = spec;
   const authorize: RequestHandler = (_request, response, next) => {
     (response.locals as { route?: string }).route = spec.path;
     if (spec.scopes.length > 0) callerWith(response, spec.scopes);
@@ -141,7 +145,8 @@ export function defineRoute<P = undefined, Q = undefined, B = undefined>(spec: R
       response,
     });
   };
-  const body = spec.body === undefined ? [] : [refuseOtherBodies, readJson];
+  const reader = ownLimit === undefined ? readJson : jsonReader(ownLimit);
+  const body = spec.body === undefined ? [] : [refuseOtherBodies, reader];
   return { ...facts, handlers: [authorize, ...limits, ...body, run] };
 }
 

@@ -1,7 +1,7 @@
 /** What the owner of an attempt may wish: another try, to be looked at now, the end. The workflow decides; the record tells. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { z } from 'zod';
-import { cancelVerdict, isOpen } from '../booking';
+import { cancelVerdict, isOpen, type AttemptStatus } from '../booking';
 import {
   bookingWorkflowId,
   cancelUpdate,
@@ -9,7 +9,7 @@ import {
   retryUpdate,
   type Ring,
 } from '../workflows/messages';
-import { askAttempt, type Outcome } from './attempts';
+import { askAttempt, cancelConfirmed, type Outcome } from './attempts';
 import type { cancelBody, retryBody, returnBody } from './booking-schemas';
 import { alternativesPath, showBooking, showStarting, type BookingRecord } from './booking-view';
 import { findBooking, type Found } from './find';
@@ -45,13 +45,34 @@ export function makeWishes(deps: ApiDependencies) {
 
   async function cancel(asked: AskedAbout<typeof cancelBody>): Promise<void> {
     const found = await findOwn(deps, asked);
-    if (isOver(found)) return answerCanceled(asked, found);
     const { reason } = asked.body;
     const wish = reason === undefined ? {} : { reason };
+    if (isOver(found)) return cancelDecided(asked, found.record.status, wish);
     const outcome = await askAttempt(temporal, asked.params.id, cancelUpdate, [wish]);
     const now = await afterAsking(deps, asked, outcome);
-    if (outcome.kind === 'over' && isOver(now)) return answerCanceled(asked, now);
+    // What became of it while the wish was under way: paid and booked, given back, or over.
+    if (outcome.kind === 'over' && isOver(now)) {
+      const verdict = cancelVerdict(now.record.status);
+      if (verdict === 'not-cancelable' || verdict === 'attempt-over') throw new Problem(verdict);
+      return show(asked, now);
+    }
     answer(asked, outcome, now);
+  }
+
+  /** Canceling what is decided: granted where it is so, by the offering's policy where the booking stands. */
+  async function cancelDecided(
+    asked: AskedAbout<typeof cancelBody>,
+    status: AttemptStatus,
+    wish: { reason?: string },
+  ): Promise<void> {
+    const verdict = cancelVerdict(status);
+    if (verdict === 'not-cancelable' || verdict === 'attempt-over') throw new Problem(verdict);
+    if (verdict === 'by-policy') {
+      const input = { bookingId: asked.params.id, requestId: asked.requestId, ...wish };
+      const outcome = await cancelConfirmed(deps, input);
+      return answer(asked, outcome, await afterAsking(deps, asked, outcome));
+    }
+    show(asked, await findOwn(deps, asked));
   }
 
   async function comeBack(asked: AskedAbout<typeof returnBody>): Promise<void> {
@@ -118,13 +139,4 @@ function show(asked: AskedAbout<z.ZodType>, found: Found): void {
   asked.response.json(
     found === 'starting' ? showStarting(asked.params.id) : showBooking(found.record, found.viewer, true),
   );
-}
-
-function answerCanceled(
-  asked: AskedAbout<z.ZodType>,
-  found: { record: BookingRecord; viewer: { as: 'owner' } },
-): void {
-  const verdict = cancelVerdict(found.record.status);
-  if (verdict === 'granted') return show(asked, found);
-  throw new Problem(verdict);
 }

@@ -26,6 +26,7 @@ import type { FailureType } from '../failures';
 import { giveBack } from './give-back';
 import { openInbox } from './inbox';
 import {
+  calledOffSignal,
   cancelUpdate,
   openUpdate,
   retryPaymentSignal,
@@ -42,6 +43,8 @@ interface Wish {
   method?: string;
   /** Why the customer cancels, in their words; kept with the attempt. */
   reason?: string;
+  /** Whether it is the provider who cancels. */
+  calledOff?: true;
   answer?: Standing | Refusal;
 }
 
@@ -95,6 +98,9 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   setHandler(retryPaymentSignal, () => {
     wishes.push({ kind: 'retry' });
   });
+  setHandler(calledOffSignal, () => {
+    wishes.push({ kind: 'cancel', calledOff: true });
+  });
   cancelRequested.catch(() => wishes.push({ kind: 'cancel' }));
 
   async function grant(wish: Wish): Promise<Answer> {
@@ -128,7 +134,7 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
       return now;
     }
     if (wish.kind === 'cancel') {
-      const ended = await end(bookingId, 'canceled', inbox.takeRings(), wish.reason);
+      const ended = await end(bookingId, 'canceled', inbox.takeRings(), wish.reason, wish.calledOff);
       wish.answer = ended;
       return 'refused' in ended ? lookUp(bookingId) : ended;
     }
@@ -214,7 +220,8 @@ function refuseOtherBody(input: BookInput, requestHash: string): void {
 /** The answer to a wish that comes too late. */
 function afterTheEnd(wish: Wish, now: Standing): Standing | Refusal {
   const verdict = wish.kind === 'retry' ? 'attempt-over' : cancelVerdict(now.status);
-  return verdict === 'granted' ? now : { refused: verdict };
+  // Who cancels an unpaid attempt that is booked meanwhile is told so; undoing a booking is another wish.
+  return verdict === 'granted' || verdict === 'by-policy' ? now : { refused: verdict };
 }
 
 /** An expected refusal: final, and no cause for alarm. */

@@ -50,6 +50,9 @@ function asText(given: unknown): string | undefined {
   return given.slice(0, longestText).replace(/[\u0000-\u0008\u000b-\u001f]/g, ' ');
 }
 
+/** Who rings; anybody else is an operator. */
+const knownRingers = ['webhook', 'return', 'watch', 'cancellation'] as const;
+
 /** Instants before and after which a ring's time is not believed, as ms of Unix time: 2000 and 2200. */
 const [earliest, latest] = [946_684_800_000, 7_258_118_400_000];
 
@@ -60,7 +63,7 @@ function asRing(given: unknown): Ring {
   >;
   const told = typeof ring.at === 'string' ? Date.parse(ring.at) : Number.NaN;
   const at = new Date(told > earliest && told < latest ? told : Date.now()).toISOString();
-  const by = ring.by === 'webhook' || ring.by === 'return' || ring.by === 'watch' ? ring.by : 'operator';
+  const by = knownRingers.find((known) => known === ring.by) ?? 'operator';
   const [gateway, eventId, type, ref] = [ring.gateway, ring.eventId, ring.type, ring.ref].map(asText);
   return {
     by,

@@ -11,6 +11,8 @@ export const workflowTypes = {
   book: 'book',
   reconcile: 'reconcile',
   attendCase: 'attendCase',
+  cancel: 'cancel',
+  cancelOffering: 'cancelOffering',
   paymentWatch: 'paymentWatch',
   courier: 'courier',
 } as const;
@@ -32,6 +34,16 @@ export function reconcileWorkflowId(gateway: string, ref: string): string {
 /** Id of the workflow that keeps a case open which no attempt's workflow keeps. */
 export function caseWorkflowId(caseId: string): string {
   return `case/${caseId}`;
+}
+
+/** Id of the workflow that undoes a confirmed booking. */
+export function cancelWorkflowId(bookingId: string): string {
+  return `cancel/${bookingId}`;
+}
+
+/** Id of the workflow that calls an offering off. */
+export function cancelOfferingWorkflowId(offeringId: string): string {
+  return `cancel-offering/${offeringId}`;
 }
 
 /** Input of `book`: everything `open` needs. Encrypted in Temporal by the payload codec. */
@@ -56,7 +68,7 @@ export interface Answer {
 /** What a ring may carry: which event caused it, to be written down. Never what became of the money. */
 export interface Ring {
   /** Who rang. */
-  by: 'webhook' | 'return' | 'watch' | 'operator';
+  by: 'webhook' | 'return' | 'watch' | 'cancellation' | 'operator';
   gateway?: string;
   eventId?: string;
   type?: string;
@@ -87,6 +99,19 @@ export interface AttendCaseInput {
   bookingId: string | null;
 }
 
+/** Input of `cancel`. */
+export interface CancelInput {
+  bookingId: string;
+  /** Why, in the customer's words. */
+  reason?: string;
+  requestId: string;
+}
+
+/** Input of `cancelOffering`. */
+export interface CancelOfferingInput {
+  offeringId: string;
+}
+
 /** What `reconcile` and `settle` say a workflow still owes. */
 export interface RefundProgress {
   refundId: string;
@@ -99,6 +124,8 @@ export interface RefundProgress {
 export const doorbellSignal = defineSignal<[Ring?]>('doorbell');
 /** The same request as the update `retry`, rung by an operator from the Temporal UI. */
 export const retryPaymentSignal = defineSignal('retryPayment');
+/** The provider has called an offering of this attempt off: end it as the customer's cancel would. */
+export const calledOffSignal = defineSignal('calledOff');
 /** An operator's answer to a case. */
 export const resolveCaseSignal = defineSignal<[Resolution]>('resolveCase');
 

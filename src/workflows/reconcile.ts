@@ -34,16 +34,22 @@ async function lookAndGiveBack(input: ReconcileInput): Promise<Reconciled> {
     }
     for (const refundId of owed.refundIds) {
       result = 'given back';
-      setCurrentDetails('Money came when its attempt was over. It is on its way back.');
+      setCurrentDetails(
+        'Money is on its way back: it came when its attempt was over, or its booking was canceled.',
+      );
       await giveBack(inbox, refundId, (state) => {
         upsertSearchAttributes([
+          { key: searchAttributes.bookingStatus, value: state },
           { key: searchAttributes.needsAttention, value: state === 'needs_attention' },
         ]);
       });
-      upsertSearchAttributes([{ key: searchAttributes.needsAttention, value: false }]);
+      upsertSearchAttributes([
+        { key: searchAttributes.bookingStatus, value: 'refunded' },
+        { key: searchAttributes.needsAttention, value: false },
+      ]);
     }
   } while (inbox.rang());
-  setCurrentDetails(result === 'given back' ? 'The stray money went back.' : 'Nothing is left to do here.');
+  setCurrentDetails(result === 'given back' ? 'The money went back.' : 'Nothing is left to do here.');
   await condition(allHandlersFinished);
   return result;
 }

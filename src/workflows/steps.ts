@@ -88,6 +88,8 @@ export const lookUp = (...args: Arguments<'lookUp'>) =>
   localFirst(local.lookUp, patient.lookUp, 'Read where the attempt stands', args);
 export const retryPayment = (...args: Arguments<'retry'>) =>
   localFirst(local.retry, retrying.retry, 'Accept or refuse another try', args);
+export const cancelBooking = (...args: Arguments<'cancelBooking'>) =>
+  localFirst(local.cancelBooking, patient.cancelBooking, 'Free the seats and write what goes back', args);
 export const end = (...args: Arguments<'end'>) =>
   patient.end.executeWithOptions(
     { summary: `Close the payment at the gateway, then end as ${args[1]}` },

@@ -31,12 +31,20 @@ const reasons: Readonly<Record<string, string>> = {
   'cart-converted': 'the cart had been booked already',
   'seats-per-customer': 'you have as many seats there as one customer may have',
   'amount-mismatch': 'the amount that arrived was not the amount we quoted',
+  'canceled-by-customer': 'you canceled the booking',
+  'canceled-by-provider': 'the provider called it off',
   'late-payment': 'your payment arrived after the attempt had ended',
   'second-payment': 'you had paid for this booking already',
 };
 
 function paid(facts: MailFacts): string {
   return facts.total.amountMinor === 0 ? '' : `your payment of ${price(facts.total)} arrived, and `;
+}
+
+function comesBack(facts: MailFacts): string {
+  return facts.reason === null
+    ? 'Nothing is to be given back.'
+    : `${price(facts.total)} are on their way back to you. You will hear from us when they are sent.`;
 }
 
 function because(facts: MailFacts): string {
@@ -48,13 +56,21 @@ export const english: Texts = {
     subject: `New booking ${facts.reference ?? ''}`,
     text: `Hello ${facts.name},\n\n${facts.customer} has booked:\n\n${lines(facts)}\n\nReference: ${facts.reference ?? ''}\n\nWhat they wrote is in the booking itself, not in this mail.\n`,
   }),
+  'booking-canceled': (facts) => ({
+    subject: `Your booking ${facts.reference ?? ''} is canceled`,
+    text: `Hello ${facts.name},\n\nyour booking ${facts.reference ?? ''} is canceled${facts.reason === 'canceled-by-provider' ? ' by the provider' : ''}:\n\n${lines(facts)}\n\n${comesBack(facts)}\n`,
+  }),
+  'provider-canceled': (facts) => ({
+    subject: `Booking ${facts.reference ?? ''} is canceled`,
+    text: `Hello ${facts.name},\n\nthe booking ${facts.reference ?? ''} of ${facts.customer} is canceled, and its seats are free again:\n\n${lines(facts)}\n`,
+  }),
   'booking-confirmed': (facts) => ({
     subject: `Your booking ${facts.reference ?? ''} is confirmed`,
     text: `Hello ${facts.name},\n\n${paid(facts)}your booking stands:\n\n${lines(facts)}\n\nReference: ${facts.reference ?? ''}\n`,
   }),
   'payment-refunded': (facts) => ({
     subject: `Your payment of ${price(facts.total)} has been given back`,
-    text: `Hello ${facts.name},\n\nwe gave your payment of ${price(facts.total)} back in full, because ${because(facts)}. Depending on your bank it can take some days until you see it.\n\nIt was for:\n\n${lines(facts)}\n\nIf you write to us, quote ${facts.bookingId}.\n`,
+    text: `Hello ${facts.name},\n\nwe gave you ${price(facts.total)} back, because ${because(facts)}. Depending on your bank it can take some days until you see it.\n\nIt was for:\n\n${lines(facts)}\n\nIf you write to us, quote ${facts.bookingId}.\n`,
   }),
   'refund-failed': (facts) => ({
     subject: `Giving back your payment of ${price(facts.total)} takes longer`,
