@@ -93,13 +93,14 @@ describe('the OpenAPI document', () => {
       db: api.db,
       reading: api.db,
       temporal: undefined as never,
+      codec: undefined as never,
       gateways: new Map([['stripe', { name: 'stripe' } as never]]),
       log: makeLogger('test', 'silent'),
       metrics: api.metrics,
     });
     expect(described.sort()).toEqual(mounted(app).sort());
     expect(described).toContain('post /v1/bookings/{id}/retry');
-    expect(described).toHaveLength(19);
+    expect(described).toHaveLength(38);
   });
 
   it('is 3.1, and complete: scopes, answers, problems, examples of all shapes', () => {

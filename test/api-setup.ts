@@ -9,6 +9,7 @@ import { createApp } from '../src/api/app';
 import { readConfig, type Config } from '../src/config';
 import { openDatabase } from '../src/database';
 import { stripeGateway } from '../src/gateways/stripe';
+import { makePayloadCodec } from '../src/payloads';
 import { makeMetrics, type Metrics } from '../src/telemetry';
 import { freshDatabase, type FreshDatabase } from './database';
 import type { Json } from './world';
@@ -131,6 +132,7 @@ export async function startApi(
     db,
     reading,
     temporal: options.client ?? clientOf(temporal),
+    codec: makePayloadCodec(config.payloadKeys),
     gateways: new Map([['stripe', stripeGateway(config.stripe)]]),
     log,
     metrics,

@@ -19,7 +19,7 @@ import { readConfig, type Config } from '../src/config';
 import { openDatabase } from '../src/database';
 import type { Gateway } from '../src/gateways/gateway';
 import { stripeGateway } from '../src/gateways/stripe';
-import { makeDataConverter } from '../src/payloads';
+import { makeDataConverter, makePayloadCodec } from '../src/payloads';
 import { makeLogger, makeMetrics, type Logger } from '../src/telemetry';
 import { makeMailer, makeWorker } from '../src/worker';
 import { freshDatabase } from './database';
@@ -140,6 +140,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     db: database.db,
     reading,
     temporal,
+    codec: makePayloadCodec(config.payloadKeys),
     gateways,
     log,
     metrics: makeMetrics(),

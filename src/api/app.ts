@@ -105,13 +105,12 @@ function allowOrigins(webOrigins: readonly string[], uiOrigins: readonly string[
     allowedHeaders: ['authorization', 'content-type', 'x-namespace', 'authorization-extras'],
     maxAge,
   };
-  const answer = cors<Request>((request, choose) =>
-    choose(null, /^\/codec(\/|$)/i.test(request.path) ? codec : web),
-  );
+  const forCodec = (request: Request) => /^\/codec(\/|$)/i.test(request.path);
+  const answer = cors<Request>((request, choose) => choose(null, forCodec(request) ? codec : web));
   return (request, response, next) => {
     // Chromium asks so before a public page, such as Temporal Cloud's, may call a private network. `cors` does not know it.
     const asked = request.get('Access-Control-Request-Private-Network') === 'true';
-    if (asked && uiOrigins.includes(request.get('Origin') ?? '')) {
+    if (asked && forCodec(request) && uiOrigins.includes(request.get('Origin') ?? '')) {
       response.set('Access-Control-Allow-Private-Network', 'true');
     }
     answer(request, response, next);

@@ -31,7 +31,7 @@ const payloadsJson = z
 
 const tag = 'Operation';
 
-/** Turns one payload into another, as it is or sealed. */
+/** What a codec does one way or the other. */
 type Turn = (payloads: Payload[]) => Promise<Payload[]>;
 
 /** The two routes of a codec server; the Temporal UI's codec endpoint is `<PUBLIC_URL>/codec`. */
