@@ -7,6 +7,7 @@ import { cardSteps } from './demo-cards';
 import { stageOf, type Line, type Step } from './demo-stage';
 import { waySteps } from './demo-ways';
 import { startStack, type Stack } from './stack';
+import { makeToken } from './token';
 
 /**
  * Payment window of the demo in seconds: longer than the payment watch's first look (15 s after opening), so that step 5
@@ -109,6 +110,20 @@ function tellWhere(stack: Stack): void {
   say(`Logs         ${stack.logFolder}`);
 }
 
+/** How long the link that signs in stays good, in minutes: a session of the codec endpoint is no longer. */
+const signInMinutes = 8 * 60;
+
+/**
+ * A link with an operator's token behind the #, which browsers send nowhere: its page fills the token in, and a click
+ * signs in. Temporal's UI then shows what was sealed.
+ */
+async function tellSignIn(stack: Stack): Promise<void> {
+  const token = await makeToken({ sub: 'demo-operator', scope: 'ops', minutes: signInMinutes }, stack.env);
+  const where = stack.urls.temporalUi ?? stack.urls.api;
+  say('\nThe Temporal UI shows sealed payloads. To read them, sign in there once:');
+  say(`${where}/codec/sign-in#${token}`);
+}
+
 /** All steps in the order they are told; the one that kills the worker comes last of those that play one after another. */
 function allSteps(stack: Stack): Numbered[] {
   const stage = stageOf(stack);
@@ -151,6 +166,7 @@ async function main(): Promise<number | undefined> {
     await stack.stop();
     return code;
   }
+  await tellSignIn(stack);
   say(
     '\nStill up. In another terminal: `npm run token -- --sub you --scope bookings`, `npm run pay -- <bookingId> [card]`.',
   );

@@ -16,6 +16,7 @@ import { defined, portFrom, type Secrets, secretsFrom, stripeChoice } from './se
 import { makeStackFolder, type StackUrls, writeStackState } from './state-file';
 import { findTemporalCli } from './temporal-cli';
 import { startTemporalServer, type TemporalServer } from './temporal-server';
+import { serveTemporalUi } from './temporal-ui';
 
 /** How a stack is started; everything has a default. */
 export interface StackOptions {
@@ -56,6 +57,8 @@ export interface Stack {
 
 interface Ports {
   api: number;
+  /** Where people find the Temporal UI. */
+  ui: number;
   stripe: number;
   smtp: number;
   mail: number;
@@ -66,7 +69,8 @@ const APPLICATION_ROLE = 'payfirst';
 const READONLY_ROLE = 'payfirst_readonly';
 
 async function choosePorts(env: NodeJS.ProcessEnv, workers: number): Promise<Ports> {
-  const [api, stripe, smtp, mail, ...metrics] = (await freePorts(4 + workers)) as [
+  const [api, ui, stripe, smtp, mail, ...metrics] = (await freePorts(5 + workers)) as [
+    number,
     number,
     number,
     number,
@@ -75,7 +79,14 @@ async function choosePorts(env: NodeJS.ProcessEnv, workers: number): Promise<Por
   ];
   const metricsPort = portFrom(env, 'METRICS_PORT');
   if (metricsPort !== undefined) metrics[0] = metricsPort;
-  return { api: portFrom(env, 'PORT') ?? api, stripe, smtp, mail, metrics };
+  return {
+    api: portFrom(env, 'PORT') ?? api,
+    ui: portFrom(env, 'TEMPORAL_UI_PORT') ?? ui,
+    stripe,
+    smtp,
+    mail,
+    metrics,
+  };
 }
 
 /** Database and roles as a deployer would make them: the application owns its database, reads use a role that cannot write. */
@@ -140,7 +151,7 @@ class Start {
     const apiUrl = `http://${LOOPBACK}:${ports.api}`;
     const [database, temporal, mail] = await together([
       this.#database(),
-      this.#temporal(),
+      this.#temporal(ports),
       this.#mail(ports),
     ]);
     const stripeBase = stripe === 'sandbox' ? `http://${LOOPBACK}:${ports.stripe}` : env['STRIPE_API_BASE'];
@@ -156,7 +167,7 @@ class Start {
         TEMPORAL_ADDRESS: temporal.address,
         TEMPORAL_NAMESPACE: temporal.namespace,
         TEMPORAL_TASK_QUEUE: env['TEMPORAL_TASK_QUEUE'] || 'payfirst',
-        TEMPORAL_UI_ORIGIN: temporal.uiUrl,
+        TEMPORAL_UI_ORIGIN: env['TEMPORAL_UI_ORIGIN'] || temporal.uiUrl,
         AUTH_JWT_SECRET: secrets.authJwtSecret,
         APP_SECRET: secrets.appSecret,
         PAYLOAD_KEYS: secrets.payloadKeys,
@@ -224,14 +235,24 @@ class Start {
     };
   }
 
-  async #temporal(): Promise<TemporalServer> {
-    const { TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace, TEMPORAL_UI_ORIGIN: uiUrl } = this.#env;
-    if (address) return { address, namespace: namespace || 'default', uiUrl };
+  /** The UI under one address with the API's codec endpoint: see `serveTemporalUi`. */
+  async #temporal(ports: Ports): Promise<TemporalServer> {
+    const {
+      TEMPORAL_ADDRESS: address,
+      TEMPORAL_NAMESPACE: namespace,
+      TEMPORAL_UI_ORIGIN: origins,
+    } = this.#env;
+    if (address) return { address, namespace: namespace || 'default', uiUrl: origins?.split(',')[0]?.trim() };
     const cli = await findTemporalCli(this.#progress, { env: this.#env });
     const folder = mkdtempSync(join(tmpdir(), 'payfirst-temporal-'));
     this.#undo.push(() => rmSync(folder, { recursive: true, force: true }));
-    const ui = portFrom(this.#env, 'TEMPORAL_UI_PORT');
-    return startTemporalServer(this.#processes, cli, { folder, ...(ui === undefined ? {} : { ui }) });
+    const codecEndpoint = `http://${LOOPBACK}:${ports.ui}/codec`;
+    const server = await startTemporalServer(this.#processes, cli, { folder, codecEndpoint });
+    if (server.uiUrl === undefined) return server;
+    const uiPort = Number(new URL(server.uiUrl).port);
+    const ui = await serveTemporalUi({ port: ports.ui, uiPort, apiPort: ports.api });
+    this.#undo.push(() => ui.stop());
+    return { ...server, uiUrl: ui.url };
   }
 
   async #mail(ports: Ports): Promise<{ smtpUrl: string; url: string | undefined }> {
