@@ -79,12 +79,16 @@ export function openActivities(deps: Dependencies) {
       .returning('booking_id');
     if (written.length === 0) return;
     if (quote.refusal !== undefined) tellRefused(bookingId, quote.refusal.type);
-    else if (quote.settlesInside) await settleInside(trx, input);
+    else if (quote.settlesInside) await settleInside(trx, input, quote.totalMinor);
     else if (request.payment !== undefined) await beginTry(trx, bookingId, request.payment.method);
   }
 
   /** Books at once what needs nobody outside: money, seats and booking in this transaction, or nothing of it. */
-  async function settleInside(trx: Knex.Transaction, { bookingId, request }: BookInput): Promise<void> {
+  async function settleInside(
+    trx: Knex.Transaction,
+    { bookingId, request }: BookInput,
+    totalMinor: number,
+  ): Promise<void> {
     const result = await trx.raw<{ rows: { refusal: FailureType | null; reference: string | null }[] }>(
       'SELECT * FROM settle_inside(?, ?, ?, ?)',
       [bookingId, deriveId('payment', bookingId), deriveId('entry', bookingId), referencesFor(bookingId)],
@@ -94,6 +98,7 @@ export function openActivities(deps: Dependencies) {
     const { refusal, reference } = settled;
     const gateway = request.payment?.method ?? 'none';
     if (refusal !== null) return tellRefused(bookingId, refusal);
+    if (totalMinor > 0) metrics.tries.inc({ gateway, result: 'paid' });
     metrics.attempts.inc({ outcome: 'confirmed' });
     log.info({ event: 'payment.settled', bookingId, gateway, status: 'confirmed', reference });
   }
@@ -190,6 +195,7 @@ export function openActivities(deps: Dependencies) {
         .update({ status: 'refused' });
       if (attempt === undefined || attempt.status !== 'awaiting_payment') return;
       const failure = JSON.stringify({ type: 'gateway-unavailable' });
+      metrics.failures.inc({ type: 'gateway-unavailable' });
       if (attempt.expires_at !== null) {
         await trx('attempts').where({ booking_id: row.booking_id }).update({ failure });
         return;
@@ -198,7 +204,6 @@ export function openActivities(deps: Dependencies) {
         .where({ booking_id: row.booking_id })
         .update({ status: 'failed', failure, ended_at: trx.fn.now() });
       metrics.attempts.inc({ outcome: 'failed' });
-      metrics.failures.inc({ type: 'gateway-unavailable' });
     });
   }
 

@@ -1,7 +1,7 @@
 /** Settling: reading the truth at the gateway, then writing what it means, in one transaction. And ending without money. */
 import { createHash } from 'node:crypto';
 import type { Knex } from 'knex';
-import { isOpen, makeReference, type AttemptStatus } from '../booking';
+import { isOpen, makeReference, settlingRefusals, type AttemptStatus } from '../booking';
 import type { AttemptRow, TryRow } from '../database';
 import type { Gateway, PaymentState } from '../gateways/gateway';
 import type { Ring } from '../workflows/messages';
@@ -86,6 +86,9 @@ export async function recordPayment(
       ? { reference: decided.reference }
       : { refundId: decided.refund_id, refusal: decided.refusal }),
   });
+  const refusal = settlingRefusals.find((one) => one === decided.refusal);
+  // Money that came outside an open attempt is given back as well, but nobody's attempt has failed by it.
+  if (refusal !== undefined) deps.metrics.failures.inc({ type: refusal });
   if (decided.refund_id !== null) return;
   deps.metrics.attempts.inc({ outcome: 'confirmed' });
   const firstRing = heard.map((ring) => Date.parse(ring.at)).sort((a, b) => a - b)[0];
@@ -172,6 +175,8 @@ export function settleActivities(deps: Dependencies) {
             };
         await trx('payment_tries').where(key).update({ failure_ref: state.failureRef });
         await become({ status: 'awaiting_payment', ...failure });
+        // Told before, and only the status did not know yet: no second failure.
+        if (known) return;
         metrics.failures.inc({ type: 'payment-declined' });
         metrics.tries.inc({ gateway: seen.gateway, result: 'declined' });
         log.info({ event: 'payment.declined', bookingId: seen.booking_id, try: seen.try, code: state.code });
