@@ -24,7 +24,8 @@ export async function ring(
   at: { bookingId: string | null; gateway: string; ref: string | null },
   rung: Ring,
 ): Promise<HeardBy> {
-  if (at.bookingId !== null) {
+  // What others took back is recorded by `reconcile` alone, which then rings the attempt.
+  if (at.bookingId !== null && rung.reversal !== true) {
     try {
       await temporal.workflow.getHandle(bookingWorkflowId(at.bookingId)).signal(doorbellSignal, rung);
       return 'attempt';

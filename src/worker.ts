@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
-import { Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { Client, ScheduleAlreadyRunning, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createTransport } from 'nodemailer';
@@ -13,7 +13,7 @@ import { openDatabase } from './database';
 import { configuredGateways } from './gateways/configured';
 import { failureConverterPath, makeDataConverter } from './payloads';
 import { makeLogger, makeMetrics, type Logger, type Metrics } from './telemetry';
-import { courierId, paymentWatchId, workflowTypes } from './workflows/messages';
+import { comparisonId, courierId, paymentWatchId, workflowTypes } from './workflows/messages';
 
 /** How long activities may finish after SIGTERM before they are canceled; orchestrators give 10 s by default. */
 const shutdownGraceMs = 5_000;
@@ -85,6 +85,29 @@ export async function keepStandingWorkflows(temporal: Client, taskQueue: string)
   }
 }
 
+/** Hour of the day (UTC) of the comparison: the day before is over everywhere, and gateways have written it down. */
+const comparisonHour = 3;
+
+/** Makes the Schedule of the daily comparison, once per namespace. An operator's changes to it stay. */
+export async function keepSchedule(temporal: Client, taskQueue: string): Promise<void> {
+  try {
+    await temporal.schedule.create({
+      scheduleId: comparisonId,
+      spec: { calendars: [{ hour: comparisonHour, comment: 'Every night, UTC' }] },
+      action: {
+        type: 'startWorkflow',
+        workflowType: workflowTypes.compare,
+        workflowId: comparisonId,
+        taskQueue,
+      },
+      // A night that nobody was up for is made up for; two at once would only ask twice.
+      policies: { overlap: 'BUFFER_ONE', catchupWindow: '3 days' },
+    });
+  } catch (error) {
+    if (!(error instanceof ScheduleAlreadyRunning)) throw error;
+  }
+}
+
 /** Serves `/metrics` for Prometheus. */
 function serveMetrics(metrics: Metrics, port: number, host: string): Server {
   return createServer((request, response) => {
@@ -101,12 +124,14 @@ function serveMetrics(metrics: Metrics, port: number, host: string): Server {
 
 function keepAlive(temporal: Client, taskQueue: string, log: Logger): NodeJS.Timeout {
   const keep = () => {
-    keepStandingWorkflows(temporal, taskQueue).catch((error: unknown) => {
-      log.warn({
-        event: 'standing.not-started',
-        reason: error instanceof Error ? error.message : String(error),
-      });
-    });
+    Promise.all([keepStandingWorkflows(temporal, taskQueue), keepSchedule(temporal, taskQueue)]).catch(
+      (error: unknown) => {
+        log.warn({
+          event: 'standing.not-started',
+          reason: error instanceof Error ? error.message : String(error),
+        });
+      },
+    );
   };
   keep();
   return setInterval(keep, standingCheckMs);

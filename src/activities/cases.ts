@@ -1,10 +1,11 @@
 /** Carrying out what an operator decided. A case is resolved once; asking again says so. */
 import type { Knex } from 'knex';
 import { actionsFor, type CaseAction } from '../booking';
-import type { CaseRow } from '../database';
+import type { CaseRow, PaymentRow } from '../database';
 import type { Resolution } from '../workflows/messages';
 import { deriveId, lockAttempt, type Dependencies } from './dependencies';
 import { moveAttempt, readOwed, recordRefunded, type OwedRefund } from './refunds';
+import { restoreStatus } from './reversals';
 
 /** What a resolution leads to: a refund to send again, or nothing more to do. */
 export interface Resolved {
@@ -44,6 +45,7 @@ export function caseActivities(deps: Dependencies) {
         bookingId: found.booking_id,
         action: resolution.action,
       });
+      await standAgain(trx, found);
       return resolvedAs(found, resolution.action);
     });
   }
@@ -58,7 +60,7 @@ export function caseActivities(deps: Dependencies) {
     } else if (found.refund_id !== null) {
       const refund = await readOwed(trx, found.refund_id);
       await (action === 'mark-settled' ? recordRefunded(trx, refund) : sendAgain(trx, refund));
-    } else if (found.payment_id !== null) {
+    } else if (found.kind === 'unmatched-payment' && found.payment_id !== null) {
       // The money left by other hands: a row says so, or the balance would miss it.
       await trx('refunds').insert({
         id: deriveId('refund', found.payment_id, 'external'),
@@ -69,6 +71,13 @@ export function caseActivities(deps: Dependencies) {
         settled_at: trx.fn.now(),
       });
     }
+  }
+
+  /** What the case had only stopped goes on as it was. */
+  async function standAgain(trx: Knex.Transaction, found: CaseRow): Promise<void> {
+    if (found.payment_id === null || (found.kind !== 'external-refund' && found.kind !== 'dispute')) return;
+    const payment = await trx<PaymentRow>('payments').where({ id: found.payment_id }).first();
+    if (payment !== undefined) await restoreStatus(trx, payment);
   }
 
   async function sendAgain(trx: Knex.Transaction, refund: OwedRefund): Promise<void> {

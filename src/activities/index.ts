@@ -1,6 +1,7 @@
 /** All activities, built from what they need. Their names are stored in histories: renaming one breaks running workflows. */
 import { cancelActivities } from './cancel';
 import { caseActivities } from './cases';
+import { compareActivities } from './compare';
 import { courierActivities } from './courier';
 import type { Dependencies } from './dependencies';
 import { openActivities } from './open';
@@ -20,6 +21,7 @@ export function createActivities(deps: Dependencies) {
     ...reconcileActivities(deps),
     ...cancelActivities(deps),
     ...caseActivities(deps),
+    ...compareActivities(deps),
     ...watchActivities(deps),
     ...courierActivities(deps),
   };

@@ -11,9 +11,10 @@ import {
   type ReconcileInput,
   type Ring,
 } from '../workflows/messages';
-import { deriveId, gatewayNamed, readBackLater, type Dependencies } from './dependencies';
+import { deriveId, gatewayNamed, readBackLater, retryLater, type Dependencies } from './dependencies';
 import { recordHeard } from './heard';
 import { readRefundsAgain } from './refunds';
+import { lookAtReversals } from './reversals';
 import { recordPayment } from './settle';
 
 /** What is still owed after a look: refunds to send, and cases that need a workflow to keep them open. */
@@ -22,6 +23,14 @@ export interface Owed {
   caseIds: string[];
   /** For the search attribute; null when no attempt of ours is concerned. */
   bookingId: string | null;
+}
+
+/** When to come again for money that is just being settled, in ms. */
+const settlesWithinMs = 1_000;
+
+/** Whether a look at refunds and disputes is worth its calls: the event says so, or a person asks. */
+function concernsReversals(heard: readonly Ring[]): boolean {
+  return heard.some((rung) => rung.reversal === true || rung.by === 'operator');
 }
 
 export function reconcileActivities(deps: Dependencies) {
@@ -36,19 +45,27 @@ export function reconcileActivities(deps: Dependencies) {
     const attempt = await findAttempt(input);
     const bookingId = attempt?.booking_id ?? null;
     await recordHeard(db, bookingId, heard);
+    const reversals = concernsReversals(heard);
+    const caseIds = reversals ? await lookAtReversals(deps, input) : [];
     // With an id in the event, its workflow was rung and found over a moment ago; an open row makes that doubtful.
-    const mayRun = attempt !== undefined && (input.bookingId === null || isOpen(attempt.status));
+    const mayRun =
+      attempt !== undefined &&
+      (input.bookingId === null || isOpen(attempt.status) || heard.some((rung) => rung.reversal === true));
+    const unknown = await isUnknown(input);
     if (mayRun && (await ringAttempt(attempt.booking_id, heard))) {
-      return { refundIds: [], caseIds: [], bookingId };
+      // Bad news overtook the good: the money must be on record before what took it back can be.
+      if (reversals && unknown)
+        throw retryLater('unavailable', 'The payment is not settled yet', settlesWithinMs);
+      return { refundIds: [], caseIds, bookingId };
     }
-    const caseIds: string[] = [];
-    if (await worthReading(input)) {
+    if (unknown) {
       const gateway = gatewayNamed(gateways, input.gateway);
       const state = await gateway.read(input.ref);
       if (state.status === 'unknown') throw readBackLater(gateway, state);
       if (state.status === 'paid') {
         const caseId = await recordStray(input, attempt, state, state.bookingId ?? null, heard);
         if (caseId !== undefined) caseIds.push(caseId);
+        if (reversals) caseIds.push(...(await lookAtReversals(deps, input)));
       }
     }
     caseIds.push(...(await lookAtRefunds(input)));
@@ -66,7 +83,7 @@ export function reconcileActivities(deps: Dependencies) {
 
   /** Passes the ring on. False when the attempt's workflow is gone although its row is open: then we do its work here. */
   async function ringAttempt(bookingId: string, heard: readonly Ring[]): Promise<boolean> {
-    const ring: Ring = heard[0] ?? { by: 'operator', at: new Date().toISOString() };
+    const ring: Ring = { by: heard[0]?.by ?? 'operator', at: heard[0]?.at ?? new Date().toISOString() };
     try {
       await deps.temporal.workflow.getHandle(bookingWorkflowId(bookingId)).signal(doorbellSignal, ring);
       return true;
@@ -77,7 +94,7 @@ export function reconcileActivities(deps: Dependencies) {
   }
 
   /** Money we know, and that nothing was ever given back of, has no news to bring: the ordinary late webhook ends here. */
-  async function worthReading(input: ReconcileInput): Promise<boolean> {
+  async function isUnknown(input: ReconcileInput): Promise<boolean> {
     const known = await db<PaymentRow>('payments')
       .where({ gateway: input.gateway, gateway_ref: input.ref })
       .first();

@@ -189,7 +189,8 @@ async function recordRefund(
     if (reached === 'succeeded') {
       if (isInside(deps, refund)) await creditRefund(trx, refund);
       await recordRefunded(trx, refund);
-      await closeOverdueCase(trx, refund);
+      const overdue = { refund_id: refundId, kind: 'refund-overdue' as const };
+      await resolveByItself(trx, overdue, 'The gateway finished the refund after all.');
       if (owedByAttempt.includes(refund.reason)) deps.metrics.attempts.inc({ outcome: 'refunded' });
       return { refundId, status: 'succeeded' };
     }
@@ -212,13 +213,17 @@ async function recordFailed(
   return openCase(trx, { kind: 'refund-failed', refund, detail, keeper });
 }
 
-/** The gateway finished a refund that had been reported as overdue: nothing is left to decide. */
-async function closeOverdueCase(trx: Knex.Transaction, refund: OwedRefund): Promise<void> {
-  await trx('cases').where({ refund_id: refund.id, kind: 'refund-overdue' }).whereNull('resolved_at').update({
+/** Closes cases that the world has answered: nothing is left to decide. */
+export async function resolveByItself(
+  trx: Knex.Transaction,
+  of: { id: string } | { refund_id: string; kind?: CaseKind },
+  note: string,
+): Promise<void> {
+  await trx('cases').where(of).whereNull('resolved_at').update({
     resolved_at: trx.fn.now(),
     resolved_by: byItself,
     resolution: 'mark-settled',
-    note: 'The gateway finished the refund after all.',
+    note,
   });
 }
 

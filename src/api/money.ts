@@ -15,7 +15,7 @@ export interface Balance {
 }
 
 // The one definition of rule 3: per payment, captured = kept + returned + on its way + in open cases. A case counts where
-// the money has no other place: its refund failed, or it was never matched. So an overdue refund is on its way, and not
+// the money has no other place: its refund failed, it was never matched, or a bank holds it while a dispute lasts. So an overdue refund is on its way, and not
 // counted a second time because a case asks about it.
 const balances = `
   WITH sent AS (
@@ -24,13 +24,14 @@ const balances = `
       coalesce(sum(amount_minor) FILTER (WHERE status IN ('unsent', 'pending')), 0) AS on_its_way
     FROM refunds GROUP BY payment_id),
   asked AS (
-    SELECT c.payment_id, sum(c.amount_minor) AS in_cases
+    SELECT c.payment_id, sum(c.amount_minor) AS in_cases,
+      coalesce(sum(c.amount_minor) FILTER (WHERE c.kind = 'dispute'), 0) AS disputed
     FROM cases AS c JOIN payments AS p ON p.id = c.payment_id LEFT JOIN refunds AS r ON r.id = c.refund_id
-    WHERE c.resolved_at IS NULL AND (p.disposition = 'unmatched' OR r.status = 'failed')
+    WHERE c.resolved_at IS NULL AND (p.disposition = 'unmatched' OR r.status = 'failed' OR c.kind = 'dispute')
     GROUP BY c.payment_id),
   accounts AS (
     SELECT p.currency, p.amount_minor AS captured,
-      CASE WHEN p.disposition = 'booked' THEN p.amount_minor - p.refunded_minor ELSE 0 END AS kept,
+      CASE WHEN p.disposition = 'booked' THEN p.amount_minor - p.refunded_minor - coalesce(asked.disputed, 0) ELSE 0 END AS kept,
       coalesce(sent.returned, 0) AS returned, coalesce(sent.on_its_way, 0) AS on_its_way,
       coalesce(asked.in_cases, 0) AS in_cases
     FROM payments AS p LEFT JOIN sent ON sent.payment_id = p.id LEFT JOIN asked ON asked.payment_id = p.id)

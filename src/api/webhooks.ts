@@ -96,6 +96,7 @@ async function ringFor(
         eventId: heard.eventId,
         type: heard.type,
         ref: heard.ref,
+        ...(heard.reversal ? { reversal: true as const } : {}),
         at: new Date().toISOString(),
       },
     ),

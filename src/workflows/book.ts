@@ -242,6 +242,9 @@ function outcomeOf(status: AttemptStatus): Outcome {
     case 'canceled':
     case 'failed':
       return status;
+    case 'needs_attention':
+      // The booking stands, and a case of its own asks about its money: a dispute, or a refund by other hands.
+      return 'confirmed';
     default:
       throw new Error(`Bug: the story ended as ${status}`);
   }

@@ -69,6 +69,7 @@ function asRing(given: unknown): Ring {
     by,
     at,
     ...(gateway === undefined ? {} : { gateway, ref: ref ?? null }),
+    ...(ring.reversal === true ? { reversal: true as const } : {}),
     // An event is written down under its gateway: without all three it is none.
     ...(gateway === undefined || eventId === undefined || type === undefined ? {} : { eventId, type }),
   };

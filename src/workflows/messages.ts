@@ -12,6 +12,7 @@ export const workflowTypes = {
   reconcile: 'reconcile',
   attendCase: 'attendCase',
   cancel: 'cancel',
+  compare: 'compare',
   cancelOffering: 'cancelOffering',
   paymentWatch: 'paymentWatch',
   courier: 'courier',
@@ -20,6 +21,9 @@ export const workflowTypes = {
 /** Ids of the two standing workflows; one of each per namespace. */
 export const paymentWatchId = 'payment-watch';
 export const courierId = 'courier';
+
+/** Id of the Schedule that compares each day with the gateways' books, and of the workflows it starts. */
+export const comparisonId = 'daily-comparison';
 
 /** Id of the workflow that runs an attempt. */
 export function bookingWorkflowId(bookingId: string): string {
@@ -73,6 +77,8 @@ export interface Ring {
   eventId?: string;
   type?: string;
   ref?: string | null;
+  /** Whether it is about money on its way back. */
+  reversal?: true;
   /** ISO 8601. */
   at: string;
 }

@@ -4,14 +4,12 @@ import {
   CancellationScope,
   condition,
   setCurrentDetails,
-  startChild,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { giveBack } from './give-back';
 import { openInbox } from './inbox';
-import { attendCase } from './cases';
-import { caseWorkflowId, searchAttributes, type ReconcileInput } from './messages';
+import { startKeeper } from './cases';
+import { searchAttributes, type ReconcileInput } from './messages';
 import { reconcile as lookWhatIsOwed } from './steps';
 
 /** What came of the look. */
@@ -52,23 +50,4 @@ async function lookAndGiveBack(input: ReconcileInput): Promise<Reconciled> {
   setCurrentDetails(result === 'given back' ? 'The money went back.' : 'Nothing is left to do here.');
   await condition(allHandlersFinished);
   return result;
-}
-
-/** Gives a case the workflow that keeps it open. A case found before has its keeper already. */
-async function startKeeper(caseId: string, bookingId: string | null): Promise<void> {
-  try {
-    await startChild(attendCase, {
-      workflowId: caseWorkflowId(caseId),
-      args: [{ caseId, bookingId }],
-      // The case outlives this look: a person may need days.
-      parentClosePolicy: 'ABANDON',
-      typedSearchAttributes: [
-        ...(bookingId === null ? [] : [{ key: searchAttributes.bookingId, value: bookingId }]),
-        { key: searchAttributes.needsAttention, value: true },
-      ],
-      staticSummary: 'A case for an operator',
-    });
-  } catch (error) {
-    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-  }
 }
