@@ -89,6 +89,22 @@ test('secrets have no default, and say what to do when they are missing', () => 
   }
 });
 
+test('the Temporal UI has its payloads opened by the API, which expects it where it is published', () => {
+  const ui = environmentOf('temporal-ui');
+  expect(ui).toMatchObject({
+    // The names are those of the image's config/docker.yaml (temporalio/ui-server 2.50.1).
+    TEMPORAL_CODEC_ENDPOINT: expect.stringMatching(/^\$\{PUBLIC_URL:\?[^}]+\}\/codec$/) as string,
+    TEMPORAL_CODEC_INCLUDE_CREDENTIALS: 'true',
+    TEMPORAL_CODEC_DEFAULT_ERROR_LINK: expect.stringMatching(/\}\/codec\/sign-in$/) as string,
+  });
+  // The UI's template puts it into YAML without quotes: a colon and a space, or a quote at its start, would break the file.
+  expect(ui['TEMPORAL_CODEC_DEFAULT_ERROR_MESSAGE']).not.toMatch(/: | #|^['"]/);
+  const published = service('temporal-ui').ports?.[0]?.replace(/^127\.0\.0\.1:|:8080$/g, '');
+  expect(environmentOf('api')['TEMPORAL_UI_ORIGIN']).toBe(
+    `\${TEMPORAL_UI_ORIGIN:-http://localhost:${published}}`,
+  );
+});
+
 test('every image is pinned to a full version', () => {
   for (const [name, { image }] of Object.entries(services)) {
     expect([name, image]).toEqual([name, expect.stringMatching(/:\d+\.\d+(\.\d+)?(-[a-z-]+)?$/)]);

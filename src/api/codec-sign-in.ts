@@ -125,6 +125,10 @@ function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
+function minuteOf(instant: string): string {
+  return instant.slice(0, 16).replace('T', ' ');
+}
+
 function pageFor(session: Session | undefined, uiOrigin: string | undefined): string {
   const back =
     uiOrigin === undefined ? '' : `<p><a href="${escapeHtml(uiOrigin)}">To the Temporal UI</a></p>`;
@@ -132,7 +136,7 @@ function pageFor(session: Session | undefined, uiOrigin: string | undefined): st
     session === undefined
       ? `<form data-path="sign-in"><label for="token">A token with the scope <code>ops</code></label>
 <input id="token" type="password" autocomplete="off" required><button>Sign in</button></form>`
-      : `<p>You are signed in as ${escapeHtml(session.sub)} until ${show(session).expiresAt}.</p>
+      : `<p>You are signed in as ${escapeHtml(session.sub)} until ${minuteOf(show(session).expiresAt)} UTC.</p>
 <form data-path="sign-out"><button>Sign out</button></form>`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Payfirst: payloads in the Temporal UI</title>
