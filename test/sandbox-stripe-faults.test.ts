@@ -287,8 +287,8 @@ describe('the ledger', () => {
     await stripe.refunds.create({ payment_intent: first.id, amount: 300 });
     const ledger = await control.ledger();
     expect(ledger.totals).toEqual({
-      eur: { captured: 3000, refunded: 500, refundsPending: 300, kept: 2200 },
-      usd: { captured: 700, refunded: 0, refundsPending: 0, kept: 700 },
+      eur: { captured: 3000, refunded: 500, refundsPending: 300, disputed: 0, kept: 2200 },
+      usd: { captured: 700, refunded: 0, refundsPending: 0, disputed: 0, kept: 700 },
     });
     expect(await sandbox.ledger()).toMatchObject({ totals: ledger.totals });
   });

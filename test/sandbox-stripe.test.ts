@@ -271,6 +271,7 @@ describe('refunds', () => {
       captured: 1500,
       refunded: 0,
       refundsPending: 0,
+      disputed: 0,
       kept: 1500,
     });
   });

@@ -3,11 +3,13 @@ import { missing } from './refusals';
 import {
   apiVersion,
   type Charge,
+  type Dispute,
   type Event,
   type EventType,
   type PaymentIntent,
   type PaymentMethod,
   type Refund,
+  type Told,
 } from './wire';
 
 /** The request that causes something; both are null when a control call or the passing of time causes it. */
@@ -28,20 +30,27 @@ export class Account {
   readonly intents = new Map<string, PaymentIntent>();
   readonly charges = new Map<string, Charge>();
   readonly refunds = new Map<string, Refund>();
+  readonly disputes = new Map<string, Dispute>();
+  /** Refunds that somebody made in the dashboard, by id. */
+  readonly refundedByHand = new Set<string>();
   readonly methods = new Map<string, PaymentMethod>();
   readonly events: Event[] = [];
-  /** When each object came to be, in milliseconds: the wire's own times are whole seconds. */
+  /**
+   * When each object came to be, in milliseconds: the wire's own times are whole seconds. One that was given a time of its
+   * own came to be then.
+   */
   readonly bornAt = new Map<string, number>();
 
   now(): number {
     return nowInSeconds();
   }
 
-  keep(object: PaymentIntent | Charge | Refund): void {
-    this.bornAt.set(object.id, Date.now());
+  keep(object: Told): void {
+    this.bornAt.set(object.id, object.created < this.now() ? object.created * 1000 : Date.now());
     if (object.object === 'payment_intent') this.intents.set(object.id, object);
     else if (object.object === 'charge') this.charges.set(object.id, object);
-    else this.refunds.set(object.id, object);
+    else if (object.object === 'refund') this.refunds.set(object.id, object);
+    else this.disputes.set(object.id, object);
   }
 
   /** The intent; 404 `resource_missing` when there is none. */
@@ -65,6 +74,18 @@ export class Account {
     return refund;
   }
 
+  /** The dispute; 404 `resource_missing` when there is none. */
+  dispute(id: string, param = 'id'): Dispute {
+    const dispute = this.disputes.get(id);
+    if (dispute === undefined) throw missing('dispute', id, param);
+    return dispute;
+  }
+
+  /** Whether a bank holds, or has, money of this charge, so that Stripe refuses to refund any of it. */
+  isChargedBack(chargeId: string): boolean {
+    return [...this.disputes.values()].some((one) => one.charge === chargeId && !one.is_charge_refundable);
+  }
+
   /** The event; 404 `resource_missing` when there is none. */
   event(id: string): Event {
     const event = this.events.find((candidate) => candidate.id === id);
@@ -73,7 +94,7 @@ export class Account {
   }
 
   /** Adds an event that carries the object as it is now; later changes do not reach it. */
-  tell(type: EventType, object: PaymentIntent | Charge | Refund, origin: Origin): void {
+  tell(type: EventType, object: Told, origin: Origin): void {
     const event: Event = {
       id: newId('evt'),
       object: 'event',
@@ -91,7 +112,7 @@ export class Account {
 
   /** The intent that an object belongs to (itself, for an intent), by id; undefined for an unknown id. */
   intentBehind(id: string): PaymentIntent | undefined {
-    const owner = this.charges.get(id)?.payment_intent ?? this.refunds.get(id)?.payment_intent ?? id;
-    return this.intents.get(owner);
+    const owned = this.charges.get(id) ?? this.refunds.get(id) ?? this.disputes.get(id);
+    return this.intents.get(owned?.payment_intent ?? id);
   }
 }

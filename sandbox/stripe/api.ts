@@ -9,6 +9,7 @@ import { expand } from './lists';
 import { type Call, type Operation, subjectOf } from './operations';
 import { type Parameters } from './parameters';
 import { pause } from './pause';
+import { type RateLimit } from './rate-limit';
 import { type RefundDesk } from './refund-desk';
 import { broken, keyMismatch, rateLimited, Refusal, unauthorized } from './refusals';
 import { type Fault, type OperationName } from './switches';
@@ -24,7 +25,8 @@ export interface RequestEntry {
   idempotencyKey: string | null;
   status: number | null;
   replayed: boolean;
-  fault: Fault['kind'] | null;
+  /** What went wrong on purpose; `rate-limit` where the request was one too many. */
+  fault: Fault['kind'] | 'rate-limit' | null;
 }
 
 export interface ApiParts {
@@ -33,6 +35,7 @@ export interface ApiParts {
   gates: Gates;
   webhooks: Webhooks;
   refunds: RefundDesk;
+  rate: RateLimit;
   /** The only key let in; undefined lets in every `sk_test_…`. */
   secretKey: string | undefined;
   closing: AbortSignal;
@@ -110,7 +113,13 @@ export class Api {
     response: Response,
   ): Promise<void> {
     this.checkKey(sentKey(request));
-    const { account, faults, gates, webhooks } = this.parts;
+    const { account, faults, gates, webhooks, rate } = this.parts;
+    if (!rate.admits()) {
+      entry.fault = 'rate-limit';
+      // Stripe names its limiter, and no time to wait (docs.stripe.com/rate-limits).
+      response.set('Stripe-Rate-Limited-Reason', 'global-rate');
+      throw rateLimited();
+    }
     const subject = subjectOf(account, sent.id, sent.parameters);
     const fault = faults.takeForRequest(operation.name, subject);
     entry.fault = fault?.kind ?? null;

@@ -1,7 +1,10 @@
 import express, { type NextFunction, type Request, type Response, Router } from 'express';
 import { z } from 'zod';
 import { type StripeControl } from './control';
+import { disputeOutcomeSchema, disputeSchema, openStatusSchema } from './disputes';
 import { ledgerPage } from './page';
+import { captureSchema, paymentToPlantSchema, refundToPlantSchema } from './planting';
+import { handRefundSchema } from './refund-desk';
 import { faultSchema, gateSchema, refundModeSchema, webhookFaultSchema } from './switches';
 
 const outcomeSchema = z.object({
@@ -9,17 +12,48 @@ const outcomeSchema = z.object({
   failureReason: z.string().optional(),
 });
 
+type Route = (
+  method: 'get' | 'post' | 'put' | 'delete',
+  path: string,
+  run: (request: Request) => Promise<unknown>,
+) => void;
+
 const named = (request: Request): string => z.string().parse(request.params['name']);
+
+const addHandRoutes = (route: Route, control: StripeControl): void => {
+  route('post', '/payment-intents/:name/dispute', (request) =>
+    control.dispute(named(request), disputeSchema.parse(request.body)),
+  );
+  route('post', '/disputes/:name/update', (request) => {
+    const { status } = z.object({ status: openStatusSchema }).parse(request.body);
+    return control.updateDispute(named(request), status);
+  });
+  route('post', '/disputes/:name/close', (request) => {
+    const { outcome } = z.object({ outcome: disputeOutcomeSchema }).parse(request.body);
+    return control.closeDispute(named(request), outcome);
+  });
+  route('post', '/payment-intents/:name/refund-by-hand', (request) =>
+    control.refundByHand(named(request), handRefundSchema.parse(request.body)),
+  );
+  route('post', '/plants', ({ body }) => control.plantPayment(paymentToPlantSchema.parse(body)));
+  route('post', '/payment-intents/:name/plant-refund', (request) =>
+    control.plantRefund(named(request), refundToPlantSchema.parse(request.body)),
+  );
+  route('put', '/payment-intents/:name/capture', (request) =>
+    control.recapture(named(request), captureSchema.parse(request.body)),
+  );
+  route('put', '/objects/:name/created', (request) => {
+    const { created } = z.object({ created: z.number().int() }).parse(request.body);
+    return control.backdate(named(request), created);
+  });
+  route('delete', '/objects/:name', (request) => control.forget(named(request)));
+};
 
 /** The switches as routes under `/_sandbox`, without any authentication: the sandbox listens on loopback. */
 export const controlRoutes = (control: StripeControl): Router => {
   const router = Router();
   router.use(express.json());
-  const route = (
-    method: 'get' | 'post' | 'put' | 'delete',
-    path: string,
-    run: (request: Request) => Promise<unknown>,
-  ): void => {
+  const route: Route = (method, path, run) => {
     router[method](path, async (request: Request, response: Response) => {
       response.json((await run(request)) ?? {});
     });
@@ -57,6 +91,10 @@ export const controlRoutes = (control: StripeControl): Router => {
     control.settleProcessing(named(request), outcomeSchema.parse(request.body).outcome),
   );
   route('post', '/payment-intents/:name/pay-closed', (request) => control.payClosed(named(request)));
+  addHandRoutes(route, control);
+  route('put', '/rate-limit', ({ body }) =>
+    control.rateLimit(z.object({ perSecond: z.number().int().positive().nullable() }).parse(body).perSecond),
+  );
   route('post', '/events/:name/resend', (request) => {
     const { times } = z
       .object({ times: z.number().int().min(1).max(1000).default(1) })

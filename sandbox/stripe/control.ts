@@ -1,5 +1,8 @@
+import { type DisputeOutcome, type DisputeSpec, type OpenStatus } from './disputes';
 import { type GateState } from './gates';
 import { type StripeLedger } from './ledger';
+import { type Capture, type PaymentToPlant, type Planted, type RefundToPlant } from './planting';
+import { type HandRefundSpec } from './refund-desk';
 import { type FaultSpec, type GateSpec, type RefundModeSpec, type WebhookFaultSpec } from './switches';
 
 /**
@@ -34,13 +37,33 @@ export interface StripeControl {
   settleProcessing(intentId: string, outcome: 'succeeded' | 'failed'): Promise<void>;
   /** Money lands on a canceled intent. */
   payClosed(intentId: string): Promise<void>;
+  /** The payer disputes a captured charge, or, with `inquiry`, the bank only asks. */
+  dispute(intentId: string, spec?: DisputeSpec): Promise<{ id: string }>;
+  /** An open dispute goes on; `needs_response` escalates an inquiry, which then withdraws its money. */
+  updateDispute(disputeId: string, status: OpenStatus): Promise<void>;
+  /** The bank decides; an inquiry can only end as `warning_closed`. */
+  closeDispute(disputeId: string, outcome: DisputeOutcome): Promise<void>;
+  /** Somebody refunds in the dashboard, as the refund modes say: no metadata, reason `requested_by_customer`. */
+  refundByHand(intentId: string, spec?: HandRefundSpec): Promise<{ id: string }>;
+  /** Puts a captured payment on the account, without any event. */
+  plantPayment(payment: PaymentToPlant): Promise<Planted>;
+  /** Puts a refund on a captured payment, without any event. */
+  plantRefund(intentId: string, refund?: RefundToPlant): Promise<{ id: string }>;
+  /** Changes what a payment captured, without any event. */
+  recapture(intentId: string, capture: Capture): Promise<void>;
+  /** Gives an object another `created`, in seconds since 1970; an intent takes its charges along. */
+  backdate(id: string, created: number): Promise<void>;
+  /** Removes a refund, or an intent with everything of it, as if it had never been. */
+  forget(id: string): Promise<void>;
+  /** More API requests than this in any second are answered 429; null ends it. The ledger counts them. */
+  rateLimit(perSecond: number | null): Promise<void>;
   /** Sends copies of an event at once; the receiver's statuses, null without an answer. */
   resend(eventId: string, times: number): Promise<(number | null)[]>;
   /** Where webhooks go from now on, repeats of older events too; '' stops them. */
   setWebhookUrl(url: string): Promise<void>;
   /** True: every API connection is destroyed until false. Webhooks and these switches go on. */
   setKeepAliveDown(down: boolean): Promise<void>;
-  /** Ends all faults, refund modes, held deliveries, gates and the outage; closes what hangs. */
+  /** Ends all faults, refund modes, the rate limit, held deliveries, gates and the outage; closes what hangs. */
   clearFaults(): Promise<void>;
 }
 
@@ -79,6 +102,16 @@ export const connectStripeSandbox = (url: string): StripeControl => {
     authenticate: (id, outcome) => done('POST', `/payment-intents/${at(id)}/authenticate`, { outcome }),
     settleProcessing: (id, outcome) => done('POST', `/payment-intents/${at(id)}/settle`, { outcome }),
     payClosed: (id) => done('POST', `/payment-intents/${at(id)}/pay-closed`, {}),
+    dispute: (id, spec = {}) => call('POST', `/payment-intents/${at(id)}/dispute`, spec),
+    updateDispute: (id, status) => done('POST', `/disputes/${at(id)}/update`, { status }),
+    closeDispute: (id, outcome) => done('POST', `/disputes/${at(id)}/close`, { outcome }),
+    refundByHand: (id, spec = {}) => call('POST', `/payment-intents/${at(id)}/refund-by-hand`, spec),
+    plantPayment: (payment) => call('POST', '/plants', payment),
+    plantRefund: (id, refund = {}) => call('POST', `/payment-intents/${at(id)}/plant-refund`, refund),
+    recapture: (id, capture) => done('PUT', `/payment-intents/${at(id)}/capture`, capture),
+    backdate: (id, created) => done('PUT', `/objects/${at(id)}/created`, { created }),
+    forget: (id) => done('DELETE', `/objects/${at(id)}`),
+    rateLimit: (perSecond) => done('PUT', '/rate-limit', { perSecond }),
     resend: (id, times) => call('POST', `/events/${at(id)}/resend`, { times }),
     setWebhookUrl: (webhookUrl) => done('PUT', '/webhook', { url: webhookUrl }),
     setKeepAliveDown: (down) => done('PUT', '/down', { down }),

@@ -1,7 +1,14 @@
 import { type Account } from './account';
 import { type RequestEntry } from './api';
+import { withdrawnBy } from './disputes';
 import { type Delivery, type Webhooks } from './webhooks';
-import { type EventType, type IntentStatus, type Metadata, type RefundStatus } from './wire';
+import {
+  type DisputeStatus,
+  type EventType,
+  type IntentStatus,
+  type Metadata,
+  type RefundStatus,
+} from './wire';
 
 /** Amounts are minor units of `currency`; times are ISO 8601 with milliseconds. */
 export interface LedgerIntent {
@@ -17,9 +24,11 @@ export interface LedgerIntent {
 
 export interface LedgerCharge {
   id: string;
+  /** '' for a charge that was made without one. */
   paymentIntent: string;
   amount: number;
   amountRefunded: number;
+  disputed: boolean;
   currency: string;
   status: 'succeeded' | 'failed' | 'pending';
   failureCode: string | null;
@@ -36,14 +45,33 @@ export interface LedgerRefund {
   status: RefundStatus;
   failureReason: string | null;
   metadata: Metadata;
+  /** Whether somebody made it in the dashboard. */
+  byHand: boolean;
   at: string;
 }
 
-/** `kept` is what the merchant has and has not promised back: captured - refunded - refundsPending. */
+export interface LedgerDispute {
+  id: string;
+  charge: string;
+  paymentIntent: string;
+  amount: number;
+  /** What it holds back now: 0 while it is an inquiry, and once it is won. */
+  withdrawn: number;
+  currency: string;
+  status: DisputeStatus;
+  reason: string;
+  at: string;
+}
+
+/**
+ * `kept` is what the merchant has and has not promised back: captured - refunded - refundsPending - disputed, where
+ * `disputed` is what open and lost disputes withdrew.
+ */
 export interface Totals {
   captured: number;
   refunded: number;
   refundsPending: number;
+  disputed: number;
   kept: number;
 }
 
@@ -56,28 +84,33 @@ export interface LedgerEvent {
   deliveries: Delivery[];
 }
 
-/** The sandbox's own account of the money, oldest first. For tests and for whoever judges them, not for the app. */
+/** The sandbox's own account of the money, in the order it came to know of it. For tests and for whoever judges them, not for the app. */
 export interface StripeLedger {
   intents: LedgerIntent[];
   charges: LedgerCharge[];
   refunds: LedgerRefund[];
+  disputes: LedgerDispute[];
   /** By currency, lower case. */
   totals: Record<string, Totals>;
   events: LedgerEvent[];
   requests: RequestEntry[];
+  /** Requests that the rate limit turned away. */
+  refusedByRate: number;
 }
 
 const totalsOf = (account: Account): Record<string, Totals> => {
   const totals: Record<string, Totals> = {};
   const of = (currency: string): Totals =>
-    (totals[currency] ??= { captured: 0, refunded: 0, refundsPending: 0, kept: 0 });
+    (totals[currency] ??= { captured: 0, refunded: 0, refundsPending: 0, disputed: 0, kept: 0 });
   for (const charge of account.charges.values())
     if (charge.status === 'succeeded') of(charge.currency).captured += charge.amount_captured;
   for (const refund of account.refunds.values()) {
     if (refund.status === 'succeeded') of(refund.currency).refunded += refund.amount;
     if (refund.status === 'pending') of(refund.currency).refundsPending += refund.amount;
   }
-  for (const sum of Object.values(totals)) sum.kept = sum.captured - sum.refunded - sum.refundsPending;
+  for (const dispute of account.disputes.values()) of(dispute.currency).disputed += withdrawnBy(dispute);
+  for (const sum of Object.values(totals))
+    sum.kept = sum.captured - sum.refunded - sum.refundsPending - sum.disputed;
   return totals;
 };
 
@@ -86,6 +119,7 @@ export const ledgerOf = (
   account: Account,
   webhooks: Webhooks,
   requests: readonly RequestEntry[],
+  refusedByRate: number,
 ): StripeLedger => {
   const at = (id: string): string => new Date(account.bornAt.get(id) ?? 0).toISOString();
   return structuredClone({
@@ -101,9 +135,10 @@ export const ledgerOf = (
     })),
     charges: [...account.charges.values()].map((charge) => ({
       id: charge.id,
-      paymentIntent: charge.payment_intent,
+      paymentIntent: charge.payment_intent ?? '',
       amount: charge.amount,
       amountRefunded: charge.amount_refunded,
+      disputed: charge.disputed,
       currency: charge.currency,
       status: charge.status,
       failureCode: charge.failure_code,
@@ -113,13 +148,25 @@ export const ledgerOf = (
     refunds: [...account.refunds.values()].map((refund) => ({
       id: refund.id,
       charge: refund.charge,
-      paymentIntent: refund.payment_intent,
+      paymentIntent: refund.payment_intent ?? '',
       amount: refund.amount,
       currency: refund.currency,
       status: refund.status,
       failureReason: refund.failure_reason ?? null,
       metadata: refund.metadata,
+      byHand: account.refundedByHand.has(refund.id),
       at: at(refund.id),
+    })),
+    disputes: [...account.disputes.values()].map((dispute) => ({
+      id: dispute.id,
+      charge: dispute.charge,
+      paymentIntent: dispute.payment_intent ?? '',
+      amount: dispute.amount,
+      withdrawn: withdrawnBy(dispute),
+      currency: dispute.currency,
+      status: dispute.status,
+      reason: dispute.reason,
+      at: at(dispute.id),
     })),
     totals: totalsOf(account),
     events: account.events.map((event) => ({
@@ -131,5 +178,6 @@ export const ledgerOf = (
       deliveries: webhooks.deliveries.get(event.id) ?? [],
     })),
     requests: [...requests],
+    refusedByRate,
   });
 };

@@ -1,9 +1,10 @@
 import { type Account } from './account';
-import { group, integer, type Parameters, text, texts } from './parameters';
+import { group, integer, type Parameters, refuseUnknown, text, texts } from './parameters';
 import { invalidParameter, missing } from './refusals';
-import { type Charge, type PaymentIntent, type Refund } from './wire';
+import { type Told } from './wire';
 
-type Listed = PaymentIntent | Charge | Refund;
+/** What every list takes. */
+const pageParameters = ['created', 'ending_before', 'expand', 'limit', 'starting_after'];
 
 /** A page of a list (docs.stripe.com/api/pagination), newest first. */
 export interface Page<Item> {
@@ -26,16 +27,24 @@ const isWithin = (created: number, parameters: Parameters): boolean => {
 };
 
 /**
- * One page, 10 objects unless `limit` (1 to 100) says otherwise.
- * Throws 404 when `starting_after` or `ending_before` names nothing.
+ * Newest first. The map holds them in the order they were made, which decides among those of one second; a planted one may
+ * be older than those made before it.
  */
-export const page = <Item extends Listed>(
+const newestFirst = <Item extends Told>(all: Map<string, Item>): Item[] =>
+  [...all.values()].reverse().sort((one, other) => other.created - one.created);
+
+/**
+ * One page, 10 objects unless `limit` (1 to 100) says otherwise; `has_more` speaks of the direction that is paged in.
+ * Throws 400 for a parameter that is none of this list's, 404 when `starting_after` or `ending_before` names nothing.
+ */
+export const page = <Item extends Told>(
   all: Map<string, Item>,
   url: string,
   noun: string,
   parameters: Parameters,
-  isWanted: (item: Item) => boolean,
+  filters: Record<string, (item: Item) => string | null>,
 ): Page<Item> => {
+  refuseUnknown(parameters, [...pageParameters, ...Object.keys(filters)]);
   const limit = integer(parameters, 'limit', 1, 100) ?? 10;
   const place = (name: string): string | undefined => {
     const id = text(parameters, name);
@@ -44,10 +53,20 @@ export const page = <Item extends Listed>(
   };
   const after = place('starting_after');
   const before = place('ending_before');
-  const newestFirst = [...all.values()].reverse();
-  const from = after === undefined ? 0 : newestFirst.findIndex((item) => item.id === after) + 1;
-  const to = before === undefined ? newestFirst.length : newestFirst.findIndex((item) => item.id === before);
-  const wanted = newestFirst
+  if (after !== undefined && before !== undefined)
+    throw invalidParameter(
+      'Received both starting_after and ending_before parameters. Please pass in only one.',
+      'starting_after',
+    );
+  const sorted = newestFirst(all);
+  const from = after === undefined ? 0 : sorted.findIndex((item) => item.id === after) + 1;
+  const to = before === undefined ? sorted.length : sorted.findIndex((item) => item.id === before);
+  const isWanted = (item: Item): boolean =>
+    Object.entries(filters).every(([name, of]) => {
+      const value = text(parameters, name);
+      return value === undefined || of(item) === value;
+    });
+  const wanted = sorted
     .slice(from, to)
     .filter((item) => isWanted(item) && isWithin(item.created, parameters));
   const data = before === undefined ? wanted.slice(0, limit) : wanted.slice(-limit);
@@ -60,14 +79,19 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 const whole = (account: Account, holder: Record<string, unknown>, field: string): unknown => {
   const value = holder[field];
   if (field === 'refunds' && holder['object'] === 'charge')
-    return page(account.refunds, `/v1/charges/${String(holder['id'])}/refunds`, 'refund', {}, (refund) => {
-      return refund.charge === holder['id'];
-    });
+    return page(
+      account.refunds,
+      `/v1/charges/${String(holder['id'])}/refunds`,
+      'refund',
+      { charge: holder['id'] },
+      { charge: (refund) => refund.charge },
+    );
   if (typeof value !== 'string') return value;
   const found =
     account.intents.get(value) ??
     account.charges.get(value) ??
     account.refunds.get(value) ??
+    account.disputes.get(value) ??
     account.methods.get(value);
   return structuredClone(found ?? value);
 };

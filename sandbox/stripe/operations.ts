@@ -1,7 +1,7 @@
 import { type Account, type Origin } from './account';
 import { cancelIntent, confirmIntent, createIntent } from './intents';
 import { page } from './lists';
-import { group, type Parameters, required, text } from './parameters';
+import { group, type Parameters, required } from './parameters';
 import { type RefundDesk } from './refund-desk';
 import { type OperationName, type Subject } from './switches';
 
@@ -20,12 +20,9 @@ export interface Operation {
   run: (account: Account, call: Call, refunds: RefundDesk) => object;
 }
 
-const ofIntent =
-  (parameters: Parameters) =>
-  (item: { payment_intent: string }): boolean => {
-    const intent = text(parameters, 'payment_intent');
-    return intent === undefined || item.payment_intent === intent;
-  };
+const byIntent = { payment_intent: (item: { payment_intent: string | null }) => item.payment_intent };
+const byCharge = { charge: (item: { charge: string }) => item.charge };
+const byCustomer = { customer: (item: { customer: string | null }) => item.customer };
 
 /** Every operation of the API that this stand-in plays. */
 export const operations: readonly Operation[] = [
@@ -39,16 +36,8 @@ export const operations: readonly Operation[] = [
     name: 'payment_intents.list',
     method: 'get',
     path: '/v1/payment_intents',
-    run: (account, { parameters }) => {
-      const customer = text(parameters, 'customer');
-      return page(
-        account.intents,
-        '/v1/payment_intents',
-        'payment_intent',
-        parameters,
-        (intent) => customer === undefined || intent.customer === customer,
-      );
-    },
+    run: (account, { parameters }) =>
+      page(account.intents, '/v1/payment_intents', 'payment_intent', parameters, byCustomer),
   },
   {
     name: 'payment_intents.retrieve',
@@ -78,12 +67,8 @@ export const operations: readonly Operation[] = [
     name: 'refunds.list',
     method: 'get',
     path: '/v1/refunds',
-    run: (account, { parameters }) => {
-      const charge = text(parameters, 'charge');
-      return page(account.refunds, '/v1/refunds', 'refund', parameters, (refund) => {
-        return ofIntent(parameters)(refund) && (charge === undefined || refund.charge === charge);
-      });
-    },
+    run: (account, { parameters }) =>
+      page(account.refunds, '/v1/refunds', 'refund', parameters, { ...byIntent, ...byCharge }),
   },
   {
     name: 'refunds.retrieve',
@@ -96,13 +81,26 @@ export const operations: readonly Operation[] = [
     method: 'get',
     path: '/v1/charges',
     run: (account, { parameters }) =>
-      page(account.charges, '/v1/charges', 'charge', parameters, ofIntent(parameters)),
+      page(account.charges, '/v1/charges', 'charge', parameters, { ...byIntent, ...byCustomer }),
   },
   {
     name: 'charges.retrieve',
     method: 'get',
     path: '/v1/charges/:id',
     run: (account, { id }) => account.charge(id),
+  },
+  {
+    name: 'disputes.list',
+    method: 'get',
+    path: '/v1/disputes',
+    run: (account, { parameters }) =>
+      page(account.disputes, '/v1/disputes', 'dispute', parameters, { ...byIntent, ...byCharge }),
+  },
+  {
+    name: 'disputes.retrieve',
+    method: 'get',
+    path: '/v1/disputes/:id',
+    run: (account, { id }) => account.dispute(id),
   },
   {
     name: 'events.retrieve',

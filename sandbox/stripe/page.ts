@@ -12,7 +12,7 @@ const table = (title: string, columns: string[], rows: unknown[][]): string => `
 ${rows.map((row) => `<tr>${row.map((cell) => `<td>${escaped(cell)}</td>`).join('')}</tr>`).join('\n')}
 </table>`;
 
-/** What a person sees at `GET /_sandbox`: intents, charges, refunds and events, newest first, all text escaped. */
+/** What a person sees at `GET /_sandbox`: intents, charges, refunds, disputes and events, newest first, all text escaped. */
 export const ledgerPage = (ledger: StripeLedger): string => `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Stripe sandbox</title>
 <style>body{font:14px system-ui;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;text-align:left}</style>
@@ -20,12 +20,13 @@ export const ledgerPage = (ledger: StripeLedger): string => `<!doctype html>
 <p>A stand-in: no real money, forgotten when it stops.</p>
 ${table(
   'Totals',
-  ['currency', 'captured', 'refunded', 'refunds pending', 'kept'],
+  ['currency', 'captured', 'refunded', 'refunds pending', 'disputed', 'kept'],
   Object.entries(ledger.totals).map(([currency, sum]) => [
     currency,
     sum.captured,
     sum.refunded,
     sum.refundsPending,
+    sum.disputed,
     sum.kept,
   ]),
 )}
@@ -44,7 +45,7 @@ ${table(
 )}
 ${table(
   'Charges',
-  ['at', 'id', 'intent', 'amount', 'refunded', 'status', 'failure'],
+  ['at', 'id', 'intent', 'amount', 'refunded', 'disputed', 'status', 'failure'],
   ledger.charges
     .toReversed()
     .map((one) => [
@@ -53,13 +54,14 @@ ${table(
       one.paymentIntent,
       money(one.amount, one.currency),
       one.amountRefunded,
+      one.disputed ? 'yes' : '',
       one.status,
       one.failureCode ?? '',
     ]),
 )}
 ${table(
   'Refunds',
-  ['at', 'id', 'intent', 'amount', 'status', 'failure', 'metadata'],
+  ['at', 'id', 'intent', 'amount', 'status', 'failure', 'by hand', 'metadata'],
   ledger.refunds
     .toReversed()
     .map((one) => [
@@ -69,7 +71,23 @@ ${table(
       money(one.amount, one.currency),
       one.status,
       one.failureReason ?? '',
+      one.byHand ? 'yes' : '',
       JSON.stringify(one.metadata),
+    ]),
+)}
+${table(
+  'Disputes',
+  ['at', 'id', 'intent', 'amount', 'withdrawn', 'status', 'reason'],
+  ledger.disputes
+    .toReversed()
+    .map((one) => [
+      one.at,
+      one.id,
+      one.paymentIntent,
+      money(one.amount, one.currency),
+      one.withdrawn,
+      one.status,
+      one.reason,
     ]),
 )}
 ${table(

@@ -2,7 +2,7 @@ import { type Account, noOrigin, type Origin } from './account';
 import { written } from './currencies';
 import { newId } from './ids';
 import { choice, integer, metadata, type Parameters, refuseUnknown, text } from './parameters';
-import { invalidParameter, notRefundable } from './refusals';
+import { chargeDisputed, invalidParameter, notRefundable } from './refusals';
 import { type RefundMode } from './switches';
 import { type Charge, type Refund } from './wire';
 
@@ -62,7 +62,8 @@ const checkAmount = (charge: Charge, wanted: number | undefined): number => {
   return amount;
 };
 
-const countIn = (charge: Charge, amount: number): void => {
+/** Counts a refund's amount in what a charge gave back; a negative one counts it out again. */
+export const countIn = (charge: Charge, amount: number): void => {
   charge.amount_refunded += amount;
   charge.refunded = charge.amount_refunded >= charge.amount_captured;
 };
@@ -74,19 +75,21 @@ const firstStatus = (mode: RefundMode): Refund['status'] => {
 
 /**
  * `POST /v1/refunds`. The mode decides which status the answer shows; `RefundDesk` arranges what follows.
- * Throws 400 when the money is not there, 404 for unknown ids.
+ * Throws 400 when the money is not there or a bank has it, 404 for unknown ids.
  */
 export const createRefund = (
   account: Account,
   parameters: Parameters,
   origin: Origin,
   mode: RefundMode,
+  created = account.now(),
 ): Refund => {
   refuseUnknown(parameters, known);
   const reason = choice(parameters, 'reason', reasons) ?? null;
   const wanted = integer(parameters, 'amount', 1);
   const notes = metadata(parameters);
   const charge = paidCharge(account, parameters);
+  if (account.isChargedBack(charge.id)) throw chargeDisputed(charge.id);
   const amount = checkAmount(charge, wanted);
   const status = firstStatus(mode);
   const refund: Refund = {
@@ -95,7 +98,7 @@ export const createRefund = (
     amount,
     balance_transaction: status === 'succeeded' ? newId('txn') : null,
     charge: charge.id,
-    created: account.now(),
+    created,
     currency: charge.currency,
     destination_details: {
       card: { reference_status: 'pending', reference_type: 'acquirer_reference_number', type: 'refund' },
@@ -121,6 +124,24 @@ export const createRefund = (
   account.tell('refund.created', refund, origin);
   account.tell('charge.refunded', charge, origin);
   return refund;
+};
+
+/**
+ * The bank gives a succeeded refund its number, by which the payer can ask for it: `refund.updated`, and
+ * `charge.refund.updated`, which only says the same again. At the real Stripe that is days later.
+ */
+export const giveReference = (account: Account, refund: Refund): void => {
+  refund.destination_details = {
+    card: {
+      reference: '123456789012',
+      reference_status: 'available',
+      reference_type: 'acquirer_reference_number',
+      type: 'refund',
+    },
+    type: 'card',
+  };
+  account.tell('refund.updated', refund, noOrigin);
+  account.tell('charge.refund.updated', refund, noOrigin);
 };
 
 /**

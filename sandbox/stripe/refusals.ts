@@ -126,6 +126,10 @@ export const rateLimited = (): Refusal =>
     false,
   );
 
+/** 400: the bank has the money, so it cannot be refunded (docs.stripe.com/error-codes#charge-disputed). */
+export const chargeDisputed = (chargeId: string): Refusal =>
+  notRefundable(`Charge ${chargeId} has been charged back; cannot issue a refund.`, 'charge_disputed');
+
 /** 500: Stripe's own fault; stored under the key like any other result. */
 export const broken = (): Refusal =>
   new Refusal(500, { type: 'api_error', message: 'An unknown error occurred' }, true);

@@ -4,6 +4,7 @@ import { type AddressInfo } from 'node:net';
 import express, { type Express, type Request, type Response } from 'express';
 import { Account } from './account';
 import { Api } from './api';
+import { handControl } from './by-hand';
 import { type StripeControl } from './control';
 import { controlRoutes } from './control-routes';
 import { Faults } from './faults';
@@ -11,6 +12,7 @@ import { Gates } from './gates';
 import { authenticate, payClosed, settleProcessing } from './intents';
 import { ledgerOf } from './ledger';
 import { operations } from './operations';
+import { RateLimit } from './rate-limit';
 import { RefundDesk } from './refund-desk';
 import { unknownUrl } from './refusals';
 import { failRefund, settleRefund } from './refunds';
@@ -93,14 +95,16 @@ export const startStripeSandbox = async (options: StripeSandboxOptions = {}): Pr
     },
     end.signal,
   );
-  const act = (deed: () => void): void => {
+  const act = <Result>(deed: () => Result): Result => {
     const before = account.events.length;
-    deed();
+    const result = deed();
     void webhooks.beforeAnswer(account.events.slice(before)).then((later) => webhooks.send(later));
+    return result;
   };
   const refunds = new RefundDesk(account, act, end.signal);
+  const rate = new RateLimit();
   const { secretKey } = options;
-  const api = new Api({ account, faults, gates, webhooks, refunds, secretKey, closing: end.signal });
+  const api = new Api({ account, faults, gates, webhooks, refunds, rate, secretKey, closing: end.signal });
 
   const server = http.createServer();
   const host = options.host ?? '127.0.0.1';
@@ -111,7 +115,7 @@ export const startStripeSandbox = async (options: StripeSandboxOptions = {}): Pr
 
   const control: StripeControl = {
     url,
-    ledger: async () => ledgerOf(account, webhooks, api.log),
+    ledger: async () => ledgerOf(account, webhooks, api.log, rate.refused),
     fault: async (spec) => faults.add(faultSchema.parse(spec)),
     webhookFault: async (spec) => faults.addForWebhooks(webhookFaultSchema.parse(spec)),
     gate: async (spec) => gates.add(gateSchema.parse(spec)),
@@ -125,6 +129,8 @@ export const startStripeSandbox = async (options: StripeSandboxOptions = {}): Pr
     authenticate: async (id, outcome) => act(() => authenticate(account, id, outcome)),
     settleProcessing: async (id, outcome) => act(() => settleProcessing(account, id, outcome)),
     payClosed: async (id) => act(() => payClosed(account, id)),
+    ...handControl(account, refunds, act),
+    rateLimit: async (perSecond) => rate.set(perSecond),
     resend: async (id, times) => webhooks.resend(id, times),
     setWebhookUrl: async (webhookUrl) => webhooks.setUrl(webhookUrl),
     setKeepAliveDown: async (down) => {
@@ -134,6 +140,7 @@ export const startStripeSandbox = async (options: StripeSandboxOptions = {}): Pr
     clearFaults: async () => {
       faults.clear();
       refunds.clear();
+      rate.set(null);
       webhooks.releaseHeld();
       gates.releaseAll();
     },

@@ -12,6 +12,8 @@ const operationNames = [
   'refunds.list',
   'charges.retrieve',
   'charges.list',
+  'disputes.retrieve',
+  'disputes.list',
   'events.retrieve',
 ] as const;
 export type OperationName = (typeof operationNames)[number];
@@ -27,6 +29,12 @@ const eventNames = [
   'charge.succeeded',
   'charge.failed',
   'charge.refunded',
+  'charge.refund.updated',
+  'charge.dispute.created',
+  'charge.dispute.updated',
+  'charge.dispute.closed',
+  'charge.dispute.funds_withdrawn',
+  'charge.dispute.funds_reinstated',
   'refund.created',
   'refund.updated',
   'refund.failed',

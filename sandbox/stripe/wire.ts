@@ -103,7 +103,7 @@ export interface Charge {
   currency: string;
   customer: string | null;
   description: string | null;
-  disputed: false;
+  disputed: boolean;
   failure_balance_transaction: null;
   failure_code: string | null;
   failure_message: string | null;
@@ -113,7 +113,7 @@ export interface Charge {
   on_behalf_of: null;
   outcome: object;
   paid: boolean;
-  payment_intent: string;
+  payment_intent: string | null;
   payment_method: string;
   payment_method_details: object;
   receipt_email: null;
@@ -145,7 +145,7 @@ export interface Refund {
   failure_balance_transaction?: string;
   failure_reason?: string;
   metadata: Metadata;
-  payment_intent: string;
+  payment_intent: string | null;
   pending_reason?: string;
   reason: string | null;
   receipt_number: null;
@@ -153,6 +153,64 @@ export interface Refund {
   status: RefundStatus;
   transfer_reversal: null;
 }
+
+export type DisputeStatus =
+  | 'warning_needs_response'
+  | 'warning_under_review'
+  | 'warning_closed'
+  | 'needs_response'
+  | 'under_review'
+  | 'won'
+  | 'lost';
+
+/** A movement on the account's balance, as far as disputes show it. */
+export interface BalanceTransaction {
+  id: string;
+  object: 'balance_transaction';
+  amount: number;
+  available_on: number;
+  balance_type: 'payments';
+  created: number;
+  currency: string;
+  description: string;
+  exchange_rate: null;
+  fee: number;
+  fee_details: object[];
+  net: number;
+  reporting_category: 'dispute' | 'dispute_reversal';
+  source: string;
+  status: 'available' | 'pending';
+  type: 'adjustment';
+}
+
+export interface Dispute {
+  id: string;
+  object: 'dispute';
+  amount: number;
+  balance_transactions: BalanceTransaction[];
+  charge: string;
+  created: number;
+  currency: string;
+  enhanced_eligibility_types: string[];
+  evidence: object;
+  evidence_details: {
+    due_by: number;
+    enhanced_eligibility: object;
+    has_evidence: boolean;
+    past_due: boolean;
+    submission_count: number;
+  };
+  is_charge_refundable: boolean;
+  livemode: false;
+  metadata: Metadata;
+  payment_intent: string | null;
+  payment_method_details: object;
+  reason: string;
+  status: DisputeStatus;
+}
+
+/** Everything that an event can be about. */
+export type Told = PaymentIntent | Charge | Refund | Dispute;
 
 export type EventType =
   | 'payment_intent.created'
@@ -164,6 +222,12 @@ export type EventType =
   | 'charge.succeeded'
   | 'charge.failed'
   | 'charge.refunded'
+  | 'charge.refund.updated'
+  | 'charge.dispute.created'
+  | 'charge.dispute.updated'
+  | 'charge.dispute.closed'
+  | 'charge.dispute.funds_withdrawn'
+  | 'charge.dispute.funds_reinstated'
   | 'refund.created'
   | 'refund.updated'
   | 'refund.failed';
@@ -173,7 +237,7 @@ export interface Event {
   object: 'event';
   api_version: string;
   created: number;
-  data: { object: PaymentIntent | Charge | Refund };
+  data: { object: Told };
   livemode: false;
   pending_webhooks: number;
   request: { id: string | null; idempotency_key: string | null };
