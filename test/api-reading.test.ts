@@ -23,7 +23,7 @@ describe('on a role that may only read', () => {
     await publisher.stop();
   });
 
-  it('status, waiting, lists, availability, cases, readiness and metrics pass', async () => {
+  it('status, waiting, lists, availability, cases, payments, analytics, readiness and metrics pass', async () => {
     const ada = await api.token('ada');
     const operator = await api.token('olga', 'ops');
     for (const [path, token, status] of [
@@ -34,6 +34,10 @@ describe('on a role that may only read', () => {
       ['/v1/offerings?available=true', undefined, 200],
       [`/v1/offerings/${offering.id}`, undefined, 200],
       ['/v1/cases?status=all', operator, 200],
+      ['/v1/payments?gatewayRef=pi_none', operator, 200],
+      ['/v1/analytics/payments', operator, 200],
+      ['/v1/analytics/payments?groupBy=kind', operator, 200],
+      ['/v1/analytics/money', operator, 200],
       ['/readyz', undefined, 200],
       ['/metrics', undefined, 200],
     ] as const) {

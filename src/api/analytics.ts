@@ -99,7 +99,8 @@ const balanceView = z
       description: 'Refunds owed that have not arrived: unsent or pending, overdue ones included.',
     }),
     openCasesMinor: minor.meta({
-      description: 'Waits for an operator: refunds that failed, and money that matches no attempt.',
+      description:
+        'Waits for a person: refunds that failed, money that matches no attempt, and what a bank holds while a dispute lasts.',
     }),
     imbalanceMinor: minor.meta({
       description:

@@ -15,8 +15,8 @@ export interface Balance {
 }
 
 // The one definition of rule 3: per payment, captured = kept + returned + on its way + in open cases. A case counts where
-// the money has no other place: its refund failed, it was never matched, or a bank holds it while a dispute lasts. So an overdue refund is on its way, and not
-// counted a second time because a case asks about it.
+// the money has no other place: its refund failed, it was never matched, or a bank holds it while a dispute lasts. So an
+// overdue refund is on its way, and not counted a second time because a case asks about it.
 const balances = `
   WITH sent AS (
     SELECT payment_id,
