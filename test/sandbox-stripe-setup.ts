@@ -5,7 +5,7 @@ import { connectStripeSandbox, type StripeControl } from '../sandbox/stripe/cont
 import { startStripeSandbox, type StripeSandbox } from '../sandbox/stripe/sandbox';
 
 const secretKey = 'sk_test_sandbox';
-const webhookSecret = 'whsec_test';
+export const webhookSecret = 'whsec_test';
 export const returnUrl = 'https://shop.example.test/return';
 
 /** A webhook endpoint that verifies each delivery with the official package; `answers` are used up, then 200. */
