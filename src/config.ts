@@ -89,8 +89,10 @@ function missingTogether(given: NodeJS.ProcessEnv): string[] {
 }
 
 function faultOf(issue: z.core.$ZodIssue, given: NodeJS.ProcessEnv): string {
-  const name = issue.path.join('.');
-  return `${name}: ${given[name] === undefined ? 'missing' : issue.message}`;
+  const [name, place] = issue.path;
+  // Of several, comma-separated, the one that is wrong is counted, not quoted: it may be a key.
+  const which = typeof place === 'number' ? `, number ${place + 1}` : '';
+  return `${String(name)}${which}: ${given[String(name)] === undefined ? 'missing' : issue.message}`;
 }
 
 function parse(env: NodeJS.ProcessEnv) {

@@ -16,6 +16,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,6 +30,7 @@ import { Processes, type Spec } from '../dev/processes';
 import { projectRoot } from '../dev/project';
 import { secretsFrom, stripeChoice } from '../dev/settings';
 import { buildOnce, findTemporalCli } from '../dev/temporal-cli';
+import { serveTemporalUi } from '../dev/temporal-ui';
 
 let folder: string;
 beforeEach(() => {
@@ -258,6 +260,32 @@ test('two sets of ports can be used side by side', async () => {
   expect(await Promise.all(all.map(portAnswers))).toEqual(all.map(() => true));
   await Promise.all(servers.map((server) => once(server.close(), 'close')));
   expect(await portAnswers(all[0] as number)).toBe(false);
+});
+
+test('the Temporal UI and the codec endpoint stand under one address, whether or not they are up', async () => {
+  const [port, uiPort, apiPort] = (await freePorts(3)) as [number, number, number];
+  const echo = (name: string): Server =>
+    createHttpServer((request, response) => {
+      const { origin, cookie } = request.headers;
+      response.writeHead(401, { 'Set-Cookie': 'a=b' });
+      request.pipe(response);
+      response.write([name, request.method, request.url, origin, cookie, ''].join(' '));
+    });
+  const both = await serveTemporalUi({ port, uiPort, apiPort });
+  const ask = async (path: string): Promise<string> => {
+    const headers = { Origin: both.url, Cookie: 'c=d' };
+    const answer = await fetch(`${both.url}${path}`, { method: 'POST', headers, body: 'sent' });
+    return `${answer.status} ${answer.headers.get('set-cookie')} ${await answer.text()}`;
+  };
+  expect(await ask('/codec/decode')).toMatch(/^502 /);
+  const servers = [echo('ui').listen(uiPort, LOOPBACK), echo('api').listen(apiPort, LOOPBACK)];
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  expect(await ask('/codec/decode?x=y')).toBe(`401 a=b api POST /codec/decode?x=y ${both.url} c=d sent`);
+  expect(await ask('/codecs')).toBe(`401 a=b ui POST /codecs ${both.url} c=d sent`);
+  expect(await ask('//elsewhere.example/codec/')).toMatch(/^401 a=b ui /);
+  await both.stop();
+  expect(await portAnswers(port)).toBe(false);
+  for (const server of servers) server.close();
 });
 
 test('PostgreSQL keeps what was committed when it is killed, and leaves nothing when stopped', async () => {
