@@ -19,6 +19,7 @@ interface Service {
   ports?: string[];
   volumes?: string[];
   command?: string[];
+  profiles?: string[];
   environment?: Record<string, string | null>;
   healthcheck?: { test: string[] };
   depends_on?: Record<string, { condition: string }>;
@@ -107,7 +108,7 @@ test('the Temporal UI has its payloads opened by the API, which expects it where
 
 test('every image is pinned to a full version', () => {
   for (const [name, { image }] of Object.entries(services)) {
-    expect([name, image]).toEqual([name, expect.stringMatching(/:\d+\.\d+(\.\d+)?(-[a-z-]+)?$/)]);
+    expect([name, image]).toEqual([name, expect.stringMatching(/:v?\d+\.\d+(\.\d+)?(-[a-z-]+)?$/)]);
   }
   const bases = [...text('Dockerfile').matchAll(/^FROM (\S+)/gm)].map((match) => match[1] as string);
   expect(bases.filter((base) => base !== 'node')).toEqual([
@@ -182,6 +183,47 @@ test('Temporal runs with the settings of a small installation', () => {
     'matching.numTaskqueueWritePartitions': 1,
     'system.enableActivityEagerExecution': true,
   });
+});
+
+test('monitoring comes only when asked for, scrapes both processes where they listen, and reads the files that are there', () => {
+  for (const [name, { profiles }] of Object.entries(services)) {
+    expect([name, profiles]).toEqual([
+      name,
+      ['prometheus', 'grafana'].includes(name) ? ['monitoring'] : undefined,
+    ]);
+  }
+  const [mount = '', folder = ''] = service('prometheus').volumes?.[0]?.split(':') ?? [];
+  const config = service('prometheus').command?.[0]?.replace(`--config.file=${folder}/`, '') ?? '';
+  const prometheus = parse(text(join(mount, config))) as {
+    rule_files: string[];
+    scrape_configs: {
+      static_configs?: { targets: string[] }[];
+      dns_sd_configs?: { names: string[]; port: number }[];
+    }[];
+  };
+  expect(prometheus.rule_files.map((file) => existsSync(join(root, mount, file)))).toEqual([true]);
+  const [api, worker] = prometheus.scrape_configs;
+  expect(api?.static_configs?.[0]?.targets).toEqual([`api:${environmentOf('api')['PORT']}`]);
+  expect(worker?.dns_sd_configs?.[0]).toMatchObject({
+    names: ['worker'],
+    port: Number(environmentOf('worker')['METRICS_PORT']),
+  });
+  const [source = '', target = ''] = service('grafana').volumes?.[0]?.split(':') ?? [];
+  const atHome = (name: string) =>
+    text(join(source, environmentOf('grafana')[name]?.slice(target.length) ?? ''));
+  expect(JSON.parse(atHome('GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH'))).toMatchObject({ uid: 'payfirst' });
+  const provisioning = join(
+    source,
+    environmentOf('grafana')['GF_PATHS_PROVISIONING']?.slice(target.length) ?? '',
+  );
+  const { datasources } = parse(text(join(provisioning, 'datasources/prometheus.yml'))) as {
+    datasources: { url: string }[];
+  };
+  expect(datasources).toMatchObject([{ url: 'http://prometheus:9090' }]);
+  const { providers } = parse(text(join(provisioning, 'dashboards/payfirst.yml'))) as {
+    providers: { options: { path: string } }[];
+  };
+  expect(providers).toMatchObject([{ options: { path: target } }]);
 });
 
 test('the scripts are shell without an error of form', () => {
