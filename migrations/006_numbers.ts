@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
 CREATE TABLE failures (
-  booking_id text NOT NULL REFERENCES attempts ON DELETE CASCADE,
+  booking_id text NOT NULL REFERENCES attempts,
   failure_no integer NOT NULL CHECK (failure_no >= 1),
   type text NOT NULL,
   failed_at timestamptz NOT NULL DEFAULT now(),

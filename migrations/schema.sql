@@ -897,7 +897,7 @@ ALTER TABLE carts ADD CONSTRAINT carts_booking_id_fkey FOREIGN KEY (booking_id) 
 ALTER TABLE cases ADD CONSTRAINT cases_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE cases ADD CONSTRAINT cases_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id);
 ALTER TABLE cases ADD CONSTRAINT cases_refund_id_fkey FOREIGN KEY (refund_id) REFERENCES refunds(id);
-ALTER TABLE failures ADD CONSTRAINT failures_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id) ON DELETE CASCADE;
+ALTER TABLE failures ADD CONSTRAINT failures_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE holds ADD CONSTRAINT holds_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE holds ADD CONSTRAINT holds_offering_id_fkey FOREIGN KEY (offering_id) REFERENCES offerings(id);
 ALTER TABLE messages ADD CONSTRAINT messages_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);

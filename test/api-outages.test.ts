@@ -48,7 +48,7 @@ async function start(more: Json = {}, key = `key-${(keys += 1)}`) {
 /** What `open` writes, for the attempt that is being started. */
 async function record(input: Json, more: Record<string, unknown> = {}) {
   const id = await writeAttempt(api.db, offering, { request_hash: input.requestHash, ...more });
-  await api.db('payment_tries').where({ booking_id: id }).del();
+  for (const table of ['payment_tries', 'failures']) await api.db(table).where({ booking_id: id }).del();
   await api.db('attempts').where({ booking_id: id }).update({ booking_id: input.bookingId });
   return input.bookingId as string;
 }
