@@ -166,8 +166,9 @@ describe('bodies', () => {
   });
 
   it('that are huge are 413, of another content type or encoding 400', async () => {
-    const huge = JSON.stringify({ title: 'x'.repeat(300_000) });
     for (const { method, path } of routes.filter((route) => route.body)) {
+      // Payloads of Temporal may be larger than anything a customer sends.
+      const huge = JSON.stringify({ title: 'x'.repeat(path.startsWith('/codec/') ? 5_000_000 : 300_000) });
       const send = (raw: string | Buffer, headers: Record<string, string>) =>
         api.call(method, fill(path), { token: everything, key: 'huge', raw, headers });
       expectProblem([method, path, 'huge'], await send(huge, {}), 413);

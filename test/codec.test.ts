@@ -98,6 +98,7 @@ describe('the protocol', () => {
     ['no JSON', '{"payloads":'],
     ['a list', '[]'],
     ['a text', '"payloads"'],
+    ['other fields', '{"payload":[]}'],
     ['payloads that are none', '{"payloads":{}}'],
     ['a payload that is none', '{"payloads":[1]}'],
     ['data that is no base64', '{"payloads":[{"data":"*"}]}'],

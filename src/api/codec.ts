@@ -26,7 +26,7 @@ type PayloadJson = z.infer<typeof payloadJson>;
 
 const payloadsJson = z
   // Protobuf's JSON leaves an empty list out.
-  .looseObject({ payloads: z.array(payloadJson).nullish() })
+  .strictObject({ payloads: z.array(payloadJson).nullish() })
   .meta({ id: 'TemporalPayloads', description: '`temporal.api.common.v1.Payloads`.' });
 
 const tag = 'Operation';
