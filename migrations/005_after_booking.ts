@@ -35,6 +35,10 @@ ALTER TABLE cases
   DROP CONSTRAINT cases_kind_check,
   ADD CONSTRAINT cases_kind_check CHECK (kind IN ('refund-failed', 'refund-overdue', 'unmatched-payment', 'message-failed',
     'external-refund', 'dispute', 'difference'));
+DROP INDEX cases_one_open_per_payment;
+CREATE UNIQUE INDEX cases_one_open_per_payment ON cases (payment_id, kind, (coalesce(refund_id, '')))
+  WHERE resolved_at IS NULL AND payment_id IS NOT NULL AND kind <> 'difference';
+COMMENT ON INDEX cases_one_open_per_payment IS 'The same matter is asked once at a time. A dispute, and a refund that it stops, are two. A day may show several differences.';
 
 CREATE FUNCTION cancel_booking(in_booking_id text, in_refund_id text, in_by text, in_why text)
 RETURNS TABLE (refusal text, newly boolean) LANGUAGE plpgsql AS $$
@@ -85,6 +89,26 @@ BEGIN
     GROUP BY p.email;
   RETURN QUERY SELECT NULL::text, true;
 END $$;
+CREATE FUNCTION stand_again(in_booking_id text, in_refund_id text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  called_off boolean;
+BEGIN
+  UPDATE attempts AS a SET status = 'confirmed' FROM bookings AS b
+    WHERE a.booking_id = in_booking_id AND a.status = 'needs_attention' AND b.id = a.booking_id AND b.status = 'confirmed';
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  -- As a booking does: whoever calls the offering off now finds this one confirmed, or it finds the offering called off.
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended(wanted.offering_id, 0))
+    FROM (SELECT i.offering_id FROM booking_items AS i WHERE i.booking_id = in_booking_id ORDER BY 1) AS wanted;
+  SELECT bool_or(o.status = 'canceled') INTO called_off
+    FROM booking_items AS i JOIN offerings AS o ON o.id = i.offering_id WHERE i.booking_id = in_booking_id;
+  IF called_off THEN
+    PERFORM cancel_booking(in_booking_id, in_refund_id, 'provider', NULL);
+  END IF;
+  RETURN called_off;
+END $$;
+COMMENT ON FUNCTION stand_again IS 'A booking that a case had stopped stands again; if an offering of it was called off meanwhile, it is undone like the others. Says whether it was.';
 CREATE FUNCTION call_off(in_offering_id text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   -- Bookings hold this lock shared until they commit: after it, each is there to be undone, and no other can come.
@@ -98,7 +122,10 @@ COMMENT ON FUNCTION cancel_booking IS 'Undoes a confirmed booking: frees its sea
 
 export async function down(knex: Knex): Promise<void> {
   await knex.raw(`
-DROP FUNCTION cancel_booking, call_off(text);
+DROP FUNCTION stand_again, cancel_booking, call_off(text);
+DROP INDEX cases_one_open_per_payment;
+CREATE UNIQUE INDEX cases_one_open_per_payment ON cases (payment_id) WHERE resolved_at IS NULL AND payment_id IS NOT NULL;
+COMMENT ON INDEX cases_one_open_per_payment IS 'Money is in at most one open case, or the balance would count it twice.';
 ALTER TABLE cases
   DROP CONSTRAINT cases_kind_check,
   ADD CONSTRAINT cases_kind_check CHECK (kind IN ('refund-failed', 'refund-overdue', 'unmatched-payment', 'message-failed'));

@@ -120,8 +120,8 @@ CREATE TABLE cases (
 COMMENT ON TABLE cases IS 'What only a person can decide. The workflow named here stays open until it is resolved.';
 CREATE INDEX cases_by_opening ON cases USING btree (opened_at DESC, id);
 CREATE INDEX cases_by_payment ON cases USING btree (payment_id) WHERE payment_id IS NOT NULL;
-CREATE UNIQUE INDEX cases_one_open_per_payment ON cases USING btree (payment_id) WHERE resolved_at IS NULL AND payment_id IS NOT NULL;
-COMMENT ON INDEX cases_one_open_per_payment IS 'Money is in at most one open case, or the balance would count it twice.';
+CREATE UNIQUE INDEX cases_one_open_per_payment ON cases USING btree (payment_id, kind, COALESCE(refund_id, ''::text)) WHERE resolved_at IS NULL AND payment_id IS NOT NULL AND kind <> 'difference'::text;
+COMMENT ON INDEX cases_one_open_per_payment IS 'The same matter is asked once at a time. A dispute, and a refund that it stops, are two. A day may show several differences.';
 
 CREATE TABLE failures (
   booking_id text NOT NULL,
@@ -838,6 +838,30 @@ BEGIN
   RETURN QUERY SELECT attempt.status, in_refund_id, true, refusal, NULL::text;
 END $function$;
 COMMENT ON FUNCTION settle_payment(text,text,text,text,integer,text,text,text,text[]) IS 'Decides what one captured payment buys: the booking, or a refund row with its reason. Asking again about the same payment answers what was decided.';
+
+CREATE OR REPLACE FUNCTION public.stand_again(in_booking_id text, in_refund_id text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  called_off boolean;
+BEGIN
+  UPDATE attempts AS a SET status = 'confirmed' FROM bookings AS b
+    WHERE a.booking_id = in_booking_id AND a.status = 'needs_attention' AND b.id = a.booking_id AND b.status = 'confirmed';
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  -- As a booking does: whoever calls the offering off now finds this one confirmed, or it finds the offering called off.
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended(wanted.offering_id, 0))
+    FROM (SELECT i.offering_id FROM booking_items AS i WHERE i.booking_id = in_booking_id ORDER BY 1) AS wanted;
+  SELECT bool_or(o.status = 'canceled') INTO called_off
+    FROM booking_items AS i JOIN offerings AS o ON o.id = i.offering_id WHERE i.booking_id = in_booking_id;
+  IF called_off THEN
+    PERFORM cancel_booking(in_booking_id, in_refund_id, 'provider', NULL);
+  END IF;
+  RETURN called_off;
+END $function$;
+COMMENT ON FUNCTION stand_again(text,text) IS 'A booking that a case had stopped stands again; if an offering of it was called off meanwhile, it is undone like the others. Says whether it was.';
 
 CREATE OR REPLACE FUNCTION public.take_seats(in_booking_id text, in_items jsonb, in_own text[], in_hold_until timestamp with time zone)
  RETURNS boolean

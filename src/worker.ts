@@ -100,8 +100,8 @@ export async function keepSchedule(temporal: Client, taskQueue: string): Promise
         workflowId: comparisonId,
         taskQueue,
       },
-      // A night that nobody was up for is made up for; two at once would only ask twice.
-      policies: { overlap: 'BUFFER_ONE', catchupWindow: '3 days' },
+      // Nights that nobody was up for are made up for, one after the other, each for its own day.
+      policies: { overlap: 'BUFFER_ALL', catchupWindow: '3 days' },
     });
   } catch (error) {
     if (!(error instanceof ScheduleAlreadyRunning)) throw error;

@@ -18,6 +18,9 @@ export interface Published {
   price?: { amountMinor: number; currency: string };
   holdSeconds?: number;
   seatsPerCustomer?: number;
+  startsAt?: string;
+  refundUntilSeconds?: number;
+  refundPercent?: number;
 }
 
 /** A provider publishes a slot, or a consultation. */

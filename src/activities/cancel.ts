@@ -3,17 +3,19 @@ import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { ring } from '../doorbell';
 import type { FailureType } from '../failures';
-import { bookingWorkflowId, calledOffSignal } from '../workflows/messages';
-import { deriveId, readStanding, type Dependencies, type Refusal, type Standing } from './dependencies';
+import { bookingWorkflowId, calledOffSignal, type Ring } from '../workflows/messages';
+import { readStanding, type Dependencies, type Refusal, type Standing } from './dependencies';
+import { cancellationRefundId } from './reversals';
 
 /** Who undoes a booking: the customer by the offering's policy, the provider with everything given back. */
 export type CanceledBy = 'customer' | 'provider';
 
 /**
- * Bookings of a called-off offering undone in one go, and the pause after it in ms. Each is two calls at its gateway, so ten
- * a second: Stripe's sandboxes take 25 (docs.stripe.com/rate-limits), and bookings go on meanwhile.
+ * Bookings, or open attempts, of a called-off offering that are ended in one go, and the pause after it in ms. Each is two
+ * calls at its gateway, and two more when the gateway tells us of its refund, so 20 a second: Stripe's sandboxes take 25
+ * (docs.stripe.com/rate-limits).
  */
-const bookingsPerGo = 5;
+const perGo = 5;
 const pauseMs = 1_000;
 
 export function cancelActivities(deps: Dependencies) {
@@ -27,7 +29,7 @@ export function cancelActivities(deps: Dependencies) {
   async function cancelBooking(bookingId: string, by: CanceledBy, why?: string): Promise<Standing | Refusal> {
     const result = await db.raw<{ rows: { refusal: FailureType | null; newly: boolean }[] }>(
       'SELECT * FROM cancel_booking(?, ?, ?, ?)',
-      [bookingId, deriveId('refund', bookingId, 'canceled'), by, why ?? null],
+      [bookingId, cancellationRefundId(bookingId), by, why ?? null],
     );
     const done = result.rows[0];
     if (done === undefined) throw new Error(`Bug: canceling ${bookingId} gave no answer`);
@@ -45,22 +47,17 @@ export function cancelActivities(deps: Dependencies) {
     const owed = await db('refunds')
       .join('payments', 'payments.id', 'refunds.payment_id')
       .where({ 'payments.booking_id': bookingId, 'refunds.status': 'unsent' })
-      .select('payments.gateway', 'payments.gateway_ref')
-      .first<{ gateway: string; gateway_ref: string } | undefined>();
-    if (owed === undefined) return;
-    const at = { bookingId, gateway: owed.gateway, ref: owed.gateway_ref };
-    const rung = {
-      by: 'cancellation',
-      gateway: at.gateway,
-      ref: at.ref,
-      at: new Date().toISOString(),
-    } as const;
-    await ring(deps.temporal, deps.taskQueue, at, rung);
+      .select<{ gateway: string; gateway_ref: string }[]>('payments.gateway', 'payments.gateway_ref');
+    for (const { gateway, gateway_ref: ref } of owed) {
+      const rung: Ring = { by: 'cancellation', gateway, ref, at: new Date().toISOString() };
+      await ring(deps.temporal, deps.taskQueue, { bookingId, gateway, ref }, rung);
+    }
   }
 
   /**
    * Calls an offering off: nothing more is booked, open attempts are ended, and every booking is undone with everything
-   * given back, at a pace that no gateway minds. Beats its heart; run again, it goes on with what is left.
+   * given back, at a pace that no gateway minds. Beats its heart; run again, it goes on with what is left. A booking that a
+   * dispute has stopped is undone when that is won (SQL `stand_again`).
    * @returns how many bookings this run undid
    */
   async function callOff(offeringId: string): Promise<number> {
@@ -70,11 +67,14 @@ export function cancelActivities(deps: Dependencies) {
     for (;;) {
       Context.current().heartbeat(undone);
       const ids = await confirmedOn(offeringId);
-      if (ids.length === 0) return undone;
+      if (ids.length === 0) break;
       for (const id of ids) await cancelBooking(id, 'provider');
       undone += ids.length;
       await Context.current().sleep(pauseMs);
     }
+    // One that was opening as the offering closed could not be seen at first.
+    await endOpenAttempts(offeringId);
+    return undone;
   }
 
   async function confirmedOn(offeringId: string): Promise<string[]> {
@@ -82,7 +82,7 @@ export function cancelActivities(deps: Dependencies) {
       .join('attempts', 'attempts.booking_id', 'booking_items.booking_id')
       .where({ offering_id: offeringId, 'attempts.status': 'confirmed' })
       .orderBy('attempts.booking_id')
-      .limit(bookingsPerGo)
+      .limit(perGo)
       .select<{ booking_id: string }[]>('attempts.booking_id');
     return rows.map((row) => row.booking_id);
   }
@@ -92,8 +92,9 @@ export function cancelActivities(deps: Dependencies) {
       .whereIn('status', ['awaiting_payment', 'processing'])
       .whereRaw('quote @> ?::jsonb', [JSON.stringify({ items: [{ offeringId }] })])
       .select<{ booking_id: string }[]>('booking_id');
-    for (const { booking_id: id } of rows) {
+    for (const [n, { booking_id: id }] of rows.entries()) {
       Context.current().heartbeat();
+      if (n > 0 && n % perGo === 0) await Context.current().sleep(pauseMs);
       try {
         await deps.temporal.workflow.getHandle(bookingWorkflowId(id)).signal(calledOffSignal);
       } catch (error) {

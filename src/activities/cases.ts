@@ -45,8 +45,8 @@ export function caseActivities(deps: Dependencies) {
         bookingId: found.booking_id,
         action: resolution.action,
       });
-      await standAgain(trx, found);
-      return resolvedAs(found, resolution.action);
+      const owed = await standAgain(trx, found);
+      return owed === undefined ? resolvedAs(found, resolution.action) : { accepted: true, sendAgain: owed };
     });
   }
 
@@ -73,11 +73,11 @@ export function caseActivities(deps: Dependencies) {
     }
   }
 
-  /** What the case had only stopped goes on as it was. */
-  async function standAgain(trx: Knex.Transaction, found: CaseRow): Promise<void> {
+  /** What the case had only stopped goes on as it was. Gives the refund that is owed where that is its end. */
+  async function standAgain(trx: Knex.Transaction, found: CaseRow): Promise<string | undefined> {
     if (found.payment_id === null || (found.kind !== 'external-refund' && found.kind !== 'dispute')) return;
     const payment = await trx<PaymentRow>('payments').where({ id: found.payment_id }).first();
-    if (payment !== undefined) await restoreStatus(trx, payment);
+    return payment === undefined ? undefined : restoreStatus(trx, payment);
   }
 
   async function sendAgain(trx: Knex.Transaction, refund: OwedRefund): Promise<void> {

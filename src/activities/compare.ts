@@ -12,7 +12,10 @@ import { caseWorkflowId, type Ring } from '../workflows/messages';
 import { deriveId, gatewayNamed, readBackLater, type Dependencies } from './dependencies';
 import { asSent, readOwed } from './refunds';
 
-/** How long what was heard is kept, in days: as long as a gateway's dashboard lets anybody replay an event, with room. */
+/**
+ * How long what was heard is kept, in days: as long as a gateway's dashboard lets anybody replay an event, with room. What
+ * was told by webhook is kept as long, to be looked at and repeated.
+ */
 const eventsKeptDays = 30;
 
 /** Rows read at once when our side is held against the gateway. */
@@ -137,7 +140,12 @@ export function compareActivities(deps: Dependencies) {
     for (const refund of listed) {
       const row = byRef.get(refund.refundRef);
       if (row === undefined) await ringForRefund(gateway, refund, found);
-      else if (row.reason !== 'external' && row.amount_minor !== refund.amountMinor) {
+      // The bad news, or the good, never reached us.
+      else if (row.status !== refund.status && row.reason !== 'external') {
+        await ringFor(gateway, { ref: refund.ref }, found);
+      } else if (row.reason === 'external' && refund.status === 'failed') {
+        await ringFor(gateway, { ref: refund.ref, reversal: true }, found);
+      } else if (row.reason !== 'external' && row.amount_minor !== refund.amountMinor) {
         await openCase(
           {
             cause: ['refund-amount', refund.refundRef],
@@ -163,26 +171,7 @@ export function compareActivities(deps: Dependencies) {
       return;
     }
     if (refund.status === 'failed') return;
-    const claimed = refund.refundId === null ? undefined : await refundOf(refund.refundId, payment.id);
-    if (refund.refundId !== null && claimed === undefined) {
-      await openCase(
-        {
-          cause: ['refund-unknown', refund.refundRef],
-          paymentId: payment.id,
-          bookingId: payment.booking_id,
-          amountMinor: refund.amountMinor,
-          currency: refund.currency,
-          detail: `${gateway.name} refunded ${refund.amountMinor} ${refund.currency} as ${refund.refundRef}, which bears an id of ours that we never gave.`,
-        },
-        found,
-      );
-      return;
-    }
     await ringFor(gateway, { ref: refund.ref, reversal: true }, found);
-  }
-
-  async function refundOf(refundId: string, paymentId: string): Promise<RefundRow | undefined> {
-    return db<RefundRow>('refunds').where({ id: refundId, payment_id: paymentId }).first();
   }
 
   async function compareAmount(
@@ -329,17 +318,12 @@ export function compareActivities(deps: Dependencies) {
   }
 
   async function insertCase(trx: Knex.Transaction, caseId: string, found: Difference): Promise<boolean> {
-    // One open case per payment: another that is open already leads to the same place.
-    const open = await trx('cases')
-      .where({ payment_id: found.paymentId })
-      .whereNull('resolved_at')
-      .first<{ id: string } | undefined>();
     const rows = await trx('cases')
       .insert({
         id: caseId,
         workflow_id: caseWorkflowId(caseId),
         booking_id: found.bookingId,
-        payment_id: open === undefined ? found.paymentId : null,
+        payment_id: found.paymentId,
         kind: 'difference',
         amount_minor: found.amountMinor,
         currency: found.currency,
@@ -351,8 +335,12 @@ export function compareActivities(deps: Dependencies) {
     return rows.length > 0;
   }
 
-  /** Drops what was heard longer ago than anybody asks. */
+  /** Drops what was heard, and told, longer ago than anybody asks. */
   async function forgetOldEvents(): Promise<number> {
+    await db('webhook_deliveries')
+      .whereNull('next_try_at')
+      .where('occurred_at', '<', db.raw('now() - make_interval(days => ?)', [eventsKeptDays]))
+      .delete();
     return db('gateway_events')
       .where('heard_at', '<', db.raw('now() - make_interval(days => ?)', [eventsKeptDays]))
       .delete();

@@ -61,7 +61,7 @@ export function courierActivities(deps: Dependencies) {
            SELECT item ->> 'offeringId' FROM jsonb_array_elements(a.quote -> 'items') AS item)) AS provider_offerings
        FROM messages m JOIN attempts a USING (booking_id) LEFT JOIN bookings b ON b.id = a.booking_id
        LEFT JOIN LATERAL (SELECT r.amount_minor, r.reason, p.currency FROM refunds r JOIN payments p ON p.id = r.payment_id
-         WHERE p.booking_id = m.booking_id ORDER BY r.created_at DESC LIMIT 1) AS r ON m.kind NOT IN ('booking-confirmed', 'provider-booked', 'provider-canceled')
+         WHERE p.booking_id = m.booking_id ORDER BY r.reason = 'external', r.created_at DESC LIMIT 1) AS r ON m.kind NOT IN ('booking-confirmed', 'provider-booked', 'provider-canceled')
        WHERE m.next_send_at <= now() ORDER BY m.next_send_at LIMIT ?`,
       [messagesPerRound],
     );

@@ -4,9 +4,9 @@ import { caseActivities } from './cases';
 import { compareActivities } from './compare';
 import { courierActivities } from './courier';
 import type { Dependencies } from './dependencies';
+import { giveBackActivities } from './give-back';
 import { openActivities } from './open';
 import { reconcileActivities } from './reconcile';
-import { refundActivities } from './refunds';
 import { settleActivities } from './settle';
 import { watchActivities } from './watch';
 
@@ -17,7 +17,7 @@ export function createActivities(deps: Dependencies) {
   return {
     ...openActivities(deps),
     ...settleActivities(deps),
-    ...refundActivities(deps),
+    ...giveBackActivities(deps),
     ...reconcileActivities(deps),
     ...cancelActivities(deps),
     ...caseActivities(deps),

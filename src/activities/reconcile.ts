@@ -14,7 +14,7 @@ import {
 import { deriveId, gatewayNamed, readBackLater, retryLater, type Dependencies } from './dependencies';
 import { recordHeard } from './heard';
 import { readRefundsAgain } from './refunds';
-import { lookAtReversals } from './reversals';
+import { concernsReversals, lookAtReversals } from './reversals';
 import { recordPayment } from './settle';
 
 /** What is still owed after a look: refunds to send, and cases that need a workflow to keep them open. */
@@ -23,14 +23,6 @@ export interface Owed {
   caseIds: string[];
   /** For the search attribute; null when no attempt of ours is concerned. */
   bookingId: string | null;
-}
-
-/** When to come again for money that is just being settled, in ms. */
-const settlesWithinMs = 1_000;
-
-/** Whether a look at refunds and disputes is worth its calls: the event says so, or a person asks. */
-function concernsReversals(heard: readonly Ring[]): boolean {
-  return heard.some((rung) => rung.reversal === true || rung.by === 'operator');
 }
 
 export function reconcileActivities(deps: Dependencies) {
@@ -54,8 +46,7 @@ export function reconcileActivities(deps: Dependencies) {
     const unknown = await isUnknown(input);
     if (mayRun && (await ringAttempt(attempt.booking_id, heard))) {
       // Bad news overtook the good: the money must be on record before what took it back can be.
-      if (reversals && unknown)
-        throw retryLater('unavailable', 'The payment is not settled yet', settlesWithinMs);
+      if (reversals && unknown) throw retryLater('unavailable', 'The payment is not settled yet');
       return { refundIds: [], caseIds, bookingId };
     }
     if (unknown) {

@@ -1,4 +1,4 @@
-/** Giving back: sending a refund, reading it back, and opening a case when it cannot be done. Never swallows a failure. */
+/** Refunds as rows: what is owed, what the gateway said of it, and the case that asks a person when it cannot be done. */
 import { Context } from '@temporalio/activity';
 import type { Knex } from 'knex';
 import {
@@ -10,18 +10,10 @@ import {
   type RefundReason,
 } from '../booking';
 import type { CaseRow, RefundRow } from '../database';
-import type { Gateway, RefundState, RefundToSend } from '../gateways/gateway';
-import { caseWorkflowId, type RefundProgress, type Ring } from '../workflows/messages';
-import {
-  deriveId,
-  gatewayNamed,
-  lockAttempt,
-  readBackLater,
-  retryLater,
-  type Dependencies,
-} from './dependencies';
-import { recordHeard } from './heard';
-import { creditRefund, methodNamed, refundEntryId } from './wallet';
+import type { RefundState, RefundToSend } from '../gateways/gateway';
+import { caseWorkflowId, type RefundProgress } from '../workflows/messages';
+import { deriveId, gatewayNamed, lockAttempt, readBackLater, type Dependencies } from './dependencies';
+import { creditRefund, methodNamed } from './wallet';
 
 /** A refund with what is needed to send or read it. */
 export interface OwedRefund extends RefundRow {
@@ -67,7 +59,7 @@ export interface Keeper {
 }
 
 /** Who resolves a case when the gateway itself made it void. */
-const byItself = 'payfirst';
+export const byItself = 'payfirst';
 
 /** Whether an operator said that the money went back by other hands. That word is the last, whatever the gateway says. */
 async function settledByHand(db: Knex, refundId: string): Promise<boolean> {
@@ -78,14 +70,14 @@ async function settledByHand(db: Knex, refundId: string): Promise<boolean> {
   return found !== undefined;
 }
 
-/** Opens a case, once per payment at a time, and marks the attempt. Returns the open case's id. */
-async function openCase(
+/** Opens a case about a refund, one at a time. Returns the open case's id. */
+export async function openCase(
   trx: Knex.Transaction,
   found: { kind: CaseKind; refund: OwedRefund; detail: string; keeper: Keeper },
 ): Promise<string> {
   const { refund } = found;
   const earlier = await trx<CaseRow>('cases').where({ payment_id: refund.payment_id }).orderBy('opened_at');
-  const open = earlier.find((row) => row.resolved_at === null);
+  const open = earlier.find((row) => row.resolved_at === null && row.refund_id === refund.id);
   if (open !== undefined) return open.id;
   const id = deriveId('case', refund.id, String(earlier.length));
   await trx('cases').insert({
@@ -128,7 +120,7 @@ export async function moveAttempt(
 }
 
 /** Whether a refund's money moves in our own transaction: then recording it as done is the deed. */
-function isInside({ gateways }: Dependencies, refund: OwedRefund): boolean {
+export function isInside({ gateways }: Dependencies, refund: OwedRefund): boolean {
   return methodNamed(gateways, refund.gateway).capabilities.insideTransaction;
 }
 
@@ -156,9 +148,9 @@ async function queueMessage(trx: Knex.Transaction, refund: OwedRefund, kind: Mes
  * @param asked the refund as it was when the gateway was asked
  * @param keeper which workflow keeps a case open if this opens one
  */
-async function recordRefund(
+export async function recordRefund(
   deps: Dependencies,
-  asked: Pick<OwedRefund, 'id' | 'go'>,
+  asked: Pick<OwedRefund, 'id' | 'go' | 'amount_minor'>,
   state: Exclude<RefundState, { status: 'unknown' | 'missing' }>,
   keeper: Keeper,
 ): Promise<RefundProgress> {
@@ -172,6 +164,11 @@ async function recordRefund(
     if (refund.go !== asked.go) return { refundId, status: refund.status };
     // It may have been settled since the gateway was asked.
     if (await settledByHand(trx, refundId)) return { refundId, status: 'succeeded' };
+    if (refund.amount_minor !== asked.amount_minor) {
+      // Others gave a part back meanwhile. A refusal was of the old amount; money that did move is what it is.
+      if (state.status === 'refused') return { refundId, status: refund.status };
+      await trx('refunds').where({ id: refundId }).update({ amount_minor: asked.amount_minor });
+    }
     const reached = state.status === 'refused' ? 'failed' : state.status;
     if (refund.status === reached && reached !== 'failed') return { refundId, status: reached };
     if (state.status !== 'refused') {
@@ -200,7 +197,8 @@ async function recordRefund(
   });
 }
 
-async function recordFailed(
+/** Writes that a refund failed for good, and asks a person. Returns the case. */
+export async function recordFailed(
   trx: Knex.Transaction,
   refund: OwedRefund,
   reason: string,
@@ -213,10 +211,10 @@ async function recordFailed(
   return openCase(trx, { kind: 'refund-failed', refund, detail, keeper });
 }
 
-/** Closes cases that the world has answered: nothing is left to decide. */
+/** Closes cases that the world has answered: nothing is left to decide. `tellKeepers` must follow. */
 export async function resolveByItself(
   trx: Knex.Transaction,
-  of: { id: string } | { refund_id: string; kind?: CaseKind },
+  of: { id: string } | { refund_id: string; kind?: CaseKind } | { payment_id: string; kind: CaseKind },
   note: string,
 ): Promise<void> {
   await trx('cases').where(of).whereNull('resolved_at').update({
@@ -248,6 +246,8 @@ export async function readRefundsAgain(
     .join('payments', 'payments.id', 'refunds.payment_id')
     .where(of)
     .whereIn('refunds.status', ['pending', 'succeeded', 'failed'])
+    // What others sent back is looked at with everything else that they did.
+    .whereNot('refunds.reason', 'external')
     .orderBy('refunds.id')
     .select<{ id: string }[]>('refunds.id');
   const caseIds: string[] = [];
@@ -263,83 +263,4 @@ export async function readRefundsAgain(
     if (progress.caseId !== undefined) caseIds.push(progress.caseId);
   }
   return caseIds;
-}
-
-export function refundActivities(deps: Dependencies) {
-  const { db, gateways } = deps;
-
-  /**
-   * Sends a refund, or finds that it was sent. Reads back before it writes: a key is worth nothing after a day, and a
-   * refund that failed for good must not be sent again under the same go.
-   * @returns the gateway's word; `failed` comes with the case that asks an operator
-   * @throws `gateway-unavailable` (retried without end) when the gateway gave no usable answer
-   */
-  async function sendRefund(refundId: string): Promise<RefundProgress> {
-    const refund = await readOwed(db, refundId);
-    const known = await alreadyDecided(refund);
-    if (known !== undefined) return known;
-    if (isInside(deps, refund)) {
-      const moved = { status: 'succeeded', refundRef: refundEntryId(refundId) } as const;
-      return recordRefund(deps, refund, moved, thisWorkflow());
-    }
-    const gateway = gatewayNamed(gateways, refund.gateway);
-    const found = await gateway.readRefund(asSent(refund));
-    if (found.status === 'unknown') throw readBackLater(gateway, found);
-    const state = found.status === 'missing' ? await gateway.refund(asSent(refund)) : found;
-    if (state.status === 'unknown') throw readBackLater(gateway, state);
-    if (state.status === 'missing') throw new Error(`Bug: sending ${refundId} found nothing`);
-    if (state.status === 'refused' && state.replayed) return tryNextKey(gateway, refund, state.reason);
-    return recordRefund(deps, refund, state, thisWorkflow());
-  }
-
-  /** A refusal that is kept for its key: the next key may pass, but only when the refund is certainly not there. */
-  async function tryNextKey(gateway: Gateway, refund: OwedRefund, reason: string): Promise<never> {
-    const found = await gateway.readRefund(asSent(refund));
-    if (found.status === 'missing') {
-      await db('refunds').where({ id: refund.id, key_number: refund.key_number }).increment('key_number', 1);
-    }
-    throw retryLater('gateway-unavailable', `${gateway.name} refused for this key: ${reason}`);
-  }
-
-  async function alreadyDecided(refund: OwedRefund): Promise<RefundProgress | undefined> {
-    if (refund.status === 'succeeded') return { refundId: refund.id, status: 'succeeded' };
-    if (refund.status !== 'failed') return undefined;
-    const open = await db<CaseRow>('cases')
-      .where({ payment_id: refund.payment_id })
-      .whereNull('resolved_at')
-      .first();
-    return open === undefined ? undefined : { refundId: refund.id, status: 'failed', caseId: open.id };
-  }
-
-  /** Reads a refund that is under way. `pending` when nothing changed. */
-  async function readRefund(refundId: string, heard: Ring[]): Promise<RefundProgress> {
-    const refund = await readOwed(db, refundId);
-    await recordHeard(db, refund.booking_id, heard);
-    const known = await alreadyDecided(refund);
-    if (known !== undefined) return known;
-    if (isInside(deps, refund)) return { refundId, status: 'unsent' };
-    const gateway = gatewayNamed(gateways, refund.gateway);
-    const state = await gateway.readRefund(asSent(refund));
-    if (state.status === 'unknown') throw readBackLater(gateway, state);
-    if (state.status === 'missing') return { refundId, status: 'unsent' };
-    return recordRefund(deps, refund, state, thisWorkflow());
-  }
-
-  /** A refund has been under way for too long: a person should ask the gateway. */
-  async function reportOverdue(refundId: string): Promise<RefundProgress> {
-    return db.transaction(async (trx) => {
-      const refund = await readOwed(trx, refundId);
-      if (refund.booking_id !== null) await lockAttempt(trx, refund.booking_id);
-      await moveAttempt(trx, refund, ['refunding'], 'needs_attention');
-      const caseId = await openCase(trx, {
-        kind: 'refund-overdue',
-        refund,
-        detail: `Refund ${refundId} is still ${refund.status} at the gateway, 30 days after it was owed.`,
-        keeper: thisWorkflow(),
-      });
-      return { refundId, status: refund.status, caseId };
-    });
-  }
-
-  return { sendRefund, readRefund, reportOverdue };
 }

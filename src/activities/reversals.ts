@@ -2,23 +2,34 @@
  * Money that others took back: refunds made at the gateway by hand, and disputes. Facts are recorded first; a refund of ours
  * that was still owed counts as done by them. Where a booking stands without its money, a person is asked.
  */
+import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Knex } from 'knex';
 import type { AttemptStatus, CaseKind } from '../booking';
 import type { CaseRow, PaymentRow, RefundRow } from '../database';
-import type { DisputeSeen, RefundSeen } from '../gateways/gateway';
-import { caseWorkflowId } from '../workflows/messages';
+import type { DisputeSeen, RefundSeen, Reversals } from '../gateways/gateway';
+import { caseWorkflowId, resolveCaseSignal, type Ring } from '../workflows/messages';
 import { deriveId, gatewayNamed, lockAttempt, readBackLater, type Dependencies } from './dependencies';
-import { readOwed, recordRefunded, resolveByItself } from './refunds';
+import { fulfilOwed, writeExternal } from './external-refunds';
+import { byItself, readOwed, recordFailed, resolveByItself } from './refunds';
+import { methodNamed } from './wallet';
 
 /** A payment whose row is locked, with its attempt's status. */
 interface Locked {
   payment: PaymentRow;
   status: AttemptStatus | null;
+  /** Whether a booking stands on this payment's money. */
+  stands: boolean;
+}
+
+/** Whether a look at refunds and disputes is worth its calls: the event says so, or a person asks. */
+export function concernsReversals(heard: readonly Ring[]): boolean {
+  return heard.some((rung) => rung.reversal === true || rung.by === 'operator');
 }
 
 /**
  * Reads at the gateway what took money back from a payment object, and records what is new.
- * @returns cases opened here, each of which needs a workflow that keeps it open
+ * @returns open cases of this payment, each of which needs a workflow that keeps it open: found now, or before by a run
+ * that died before it could say so
  * @throws `gateway-unavailable` (retried) when the gateway gave no usable answer
  */
 export async function lookAtReversals(
@@ -26,24 +37,40 @@ export async function lookAtReversals(
   of: { gateway: string; ref: string },
 ): Promise<string[]> {
   const { db, gateways } = deps;
-  const known = await db<PaymentRow>('payments').where({ gateway: of.gateway, gateway_ref: of.ref });
-  if (known.length === 0) return [];
+  // A gateway's object takes money once; where an odd one took it twice, nobody can tell which of them went back.
+  const payment = await db<PaymentRow>('payments')
+    .where({ gateway: of.gateway, gateway_ref: of.ref })
+    .first();
+  if (payment === undefined || methodNamed(gateways, of.gateway).capabilities.insideTransaction) return [];
   const gateway = gatewayNamed(gateways, of.gateway);
   const seen = await gateway.reversals(of.ref);
   if (seen.status === 'unknown') throw readBackLater(gateway, seen);
   if (seen.status === 'missing') return [];
-  const caseIds: string[] = [];
-  // A gateway's object takes money once; where an odd one took it twice, nobody can tell which of them went back.
-  const [payment] = known;
-  for (const refund of seen.refunds) {
-    // What bears our id is read by that id, with its go.
-    if (payment === undefined || refund.refundId !== null || refund.status !== 'succeeded') continue;
-    caseIds.push(...(await recordExternalRefund(deps, payment.id, refund)));
+  for (const refund of seen.refunds) await recordRefundOfOthers(deps, payment.id, refund, seen);
+  // What is over first: a dispute may follow on another.
+  const over = seen.disputes.filter(({ status }) => status !== 'open');
+  const open = seen.disputes.filter(({ status }) => status === 'open');
+  for (const dispute of [...over, ...open]) await recordDispute(deps, payment.id, dispute, seen);
+  await tellKeepers(deps, payment.id);
+  const toKeep = await db<CaseRow>('cases')
+    .where({ payment_id: payment.id })
+    .whereNull('resolved_at')
+    .whereRaw("workflow_id = 'case/' || id");
+  return toKeep.map((row) => row.id);
+}
+
+/** Whoever keeps a case that the gateway itself made void waits for a person's word: this is as good. */
+async function tellKeepers({ db, temporal }: Dependencies, paymentId: string): Promise<void> {
+  const answered = await db<CaseRow>('cases').where({ payment_id: paymentId, resolved_by: byItself });
+  for (const { id, workflow_id: keeper } of answered) {
+    try {
+      const word = { caseId: id, action: 'mark-settled', by: byItself } as const;
+      await temporal.workflow.getHandle(keeper).signal(resolveCaseSignal, word);
+    } catch (error) {
+      // Told before.
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+    }
   }
-  for (const dispute of seen.disputes) {
-    if (payment !== undefined) caseIds.push(...(await recordDispute(deps, payment.id, dispute)));
-  }
-  return caseIds;
 }
 
 /** Locks a payment behind its attempt, as everybody does. */
@@ -53,100 +80,93 @@ async function lockPayment(trx: Knex.Transaction, paymentId: string): Promise<Lo
   const attempt = seen.booking_id === null ? undefined : await lockAttempt(trx, seen.booking_id);
   const payment = await trx<PaymentRow>('payments').where({ id: paymentId }).forUpdate().first();
   if (payment === undefined) throw new Error(`Bug: payment ${paymentId} is gone`);
-  return { payment, status: attempt?.status ?? null };
+  const booking =
+    payment.disposition === 'booked' &&
+    (await trx('bookings')
+      .where({ id: payment.booking_id, status: 'confirmed' })
+      .first<object | undefined>());
+  return { payment, status: attempt?.status ?? null, stands: booking !== false && booking !== undefined };
 }
 
-async function recordExternalRefund(
+async function recordRefundOfOthers(
   deps: Dependencies,
   paymentId: string,
-  seen: RefundSeen,
-): Promise<string[]> {
-  return deps.db.transaction(async (trx) => {
-    const { payment, status } = await lockPayment(trx, paymentId);
-    const recorded = await trx<RefundRow>('refunds')
-      .where({ payment_id: paymentId, gateway_refund_id: seen.refundRef })
-      .first();
-    if (recorded !== undefined) return [];
-    const left = await fulfilOwed(trx, paymentId, seen);
-    if (left > 0) await writeExternal(trx, paymentId, seen.refundRef, left);
-    deps.metrics.refunds.inc({ reason: 'external', status: 'succeeded' });
-    deps.log.warn({ event: 'refund.external', bookingId: payment.booking_id, amountMinor: seen.amountMinor });
-    if (left === 0 || status !== 'confirmed' || payment.disposition !== 'booked') return [];
-    const caseId = deriveId('case', 'external-refund', seen.refundRef);
-    const detail = `${left} ${payment.currency} of a booking that stands were refunded at ${payment.gateway}, not by Payfirst.`;
-    return openFor(trx, payment, { caseId, kind: 'external-refund', amountMinor: left, detail });
-  });
-}
-
-/**
- * What we still owed of this payment counts as done by the refund that others made: in whole, or as far as it goes.
- * @returns what is left of that refund
- */
-async function fulfilOwed(trx: Knex.Transaction, paymentId: string, seen: RefundSeen): Promise<number> {
-  let left = seen.amountMinor;
-  const owed = await trx<RefundRow>('refunds')
-    .where({ payment_id: paymentId })
-    .whereIn('status', ['unsent', 'failed'])
-    .orderBy(['created_at', 'id'])
-    .forUpdate();
-  for (const row of owed) {
-    if (left === 0) break;
-    if (row.amount_minor > left) {
-      await trx('refunds')
-        .where({ id: row.id })
-        .update({ amount_minor: row.amount_minor - left });
-      return left;
-    }
-    left -= row.amount_minor;
-    // A new go: what the gateway says of a sending that is under way this moment is old news then.
-    await trx('refunds')
-      .where({ id: row.id })
-      .update({ gateway_refund_id: seen.refundRef, go: trx.raw('go + 1') });
-    const refund = await readOwed(trx, row.id);
-    await recordRefunded(trx, refund);
-    await resolveByItself(trx, { refund_id: row.id }, 'The money was given back at the gateway.');
-  }
-  return left;
-}
-
-async function writeExternal(
-  trx: Knex.Transaction,
-  paymentId: string,
-  ref: string,
-  amountMinor: number,
+  refund: RefundSeen,
+  seen: Reversals,
 ): Promise<void> {
-  const now = await trx<PaymentRow>('payments').where({ id: paymentId }).first();
-  const room = now === undefined ? 0 : now.amount_minor - now.refunded_minor;
-  if (room === 0) return;
-  await trx('refunds').insert({
-    id: deriveId('refund', paymentId, 'external', ref),
-    payment_id: paymentId,
-    // Never more than was captured: a gateway may count a chargeback's fee or another currency.
-    amount_minor: Math.min(room, amountMinor),
-    status: 'succeeded',
-    reason: 'external',
-    gateway_refund_id: ref,
-    settled_at: trx.fn.now(),
+  await deps.db.transaction(async (trx) => {
+    const locked = await lockPayment(trx, paymentId);
+    const { payment } = locked;
+    const rows = await trx<RefundRow>('refunds').where({ payment_id: paymentId });
+    const recorded = rows.find((row) => row.gateway_refund_id === refund.refundRef);
+    if (recorded !== undefined) return loseExternal(deps, trx, locked, recorded, refund);
+    if (refund.status !== 'succeeded') return;
+    const ours = rows.find((row) => row.id === refund.refundId);
+    // What bears our id is read by that id. Once its row has another end, this is money that went back besides.
+    if (ours !== undefined && ours.status !== 'succeeded') return;
+    const left = ours === undefined ? await fulfilOwed(trx, rows, refund, seen) : refund.amountMinor;
+    const written = await writeExternal(trx, paymentId, refund.refundRef, left);
+    deps.metrics.refunds.inc({ reason: 'external', status: 'succeeded' });
+    deps.log.warn({
+      event: 'refund.external',
+      bookingId: payment.booking_id,
+      amountMinor: refund.amountMinor,
+    });
+    if (written === 0 || !locked.stands) return;
+    await openFor(trx, payment, {
+      caseId: deriveId('case', 'external-refund', refund.refundRef),
+      kind: 'external-refund',
+      amountMinor: written,
+      detail: `${written} ${payment.currency} of a booking that stands were refunded at ${payment.gateway}, not by Payfirst.`,
+    });
   });
 }
 
-async function recordDispute(deps: Dependencies, paymentId: string, seen: DisputeSeen): Promise<string[]> {
-  return deps.db.transaction(async (trx) => {
-    const { payment, status } = await lockPayment(trx, paymentId);
-    const caseId = deriveId('case', 'dispute', payment.gateway, seen.disputeRef);
+/** What others sent back can fail, too, and then the money is here again: kept by the booking that stands, or still owed. */
+async function loseExternal(
+  deps: Dependencies,
+  trx: Knex.Transaction,
+  { payment, stands }: Locked,
+  row: RefundRow,
+  seen: RefundSeen,
+): Promise<void> {
+  if (row.reason !== 'external' || row.status !== 'succeeded' || seen.status !== 'failed') return;
+  deps.log.warn({ event: 'refund.external-failed', bookingId: payment.booking_id });
+  if (!stands) {
+    await recordFailed(trx, await readOwed(trx, row.id), seen.code ?? 'unknown', { workflowId: null });
+    return;
+  }
+  await trx('refunds').where({ id: row.id }).delete();
+  const others = await trx('refunds')
+    .where({ payment_id: payment.id, reason: 'external' })
+    .first<object | undefined>('id');
+  if (others !== undefined) return;
+  const asked = { payment_id: payment.id, kind: 'external-refund' as const };
+  await resolveByItself(trx, asked, 'The refund made at the gateway failed: the money is here again.');
+  await restoreStatus(trx, payment);
+}
+
+async function recordDispute(
+  deps: Dependencies,
+  paymentId: string,
+  dispute: DisputeSeen,
+  seen: Reversals,
+): Promise<void> {
+  await deps.db.transaction(async (trx) => {
+    const locked = await lockPayment(trx, paymentId);
+    const { payment, status } = locked;
+    const caseId = deriveId('case', 'dispute', payment.gateway, dispute.disputeRef);
     const known = await trx<CaseRow>('cases').where({ id: caseId }).first();
-    if (seen.status === 'open')
-      return known === undefined ? openDispute(deps, trx, payment, caseId, seen) : [];
-    const lost = seen.status === 'lost';
-    const gone = await trx<RefundRow>('refunds')
-      .where({ payment_id: paymentId, gateway_refund_id: seen.disputeRef })
-      .first();
-    if (lost && gone === undefined) await loseDispute(deps, trx, payment, seen);
+    if (dispute.status === 'open') {
+      if (known === undefined) await openDispute(deps, trx, payment, caseId, dispute);
+      return;
+    }
+    const lost = dispute.status === 'lost';
+    if (lost) await loseDispute(deps, trx, locked, dispute, seen);
     const word = lost ? 'The bank decided for the payer: the money is gone.' : 'The bank decided for us.';
     await resolveByItself(trx, { id: caseId }, word);
     // Only what this dispute had stopped goes on: another case may still ask for the booking.
     if (!lost && status === 'needs_attention') await restoreStatus(trx, payment);
-    return [];
   });
 }
 
@@ -156,10 +176,10 @@ async function openDispute(
   payment: PaymentRow,
   caseId: string,
   seen: DisputeSeen,
-): Promise<string[]> {
+): Promise<void> {
   deps.log.warn({ event: 'dispute.opened', bookingId: payment.booking_id, caseId });
   const room = payment.amount_minor - payment.refunded_minor;
-  return openFor(trx, payment, {
+  await openFor(trx, payment, {
     caseId,
     kind: 'dispute',
     amountMinor: Math.min(room, seen.amountMinor),
@@ -167,58 +187,81 @@ async function openDispute(
   });
 }
 
+/** The payer has the money. What we still owed of it is done by that; a booking that stood on it has lost its ground. */
 async function loseDispute(
   deps: Dependencies,
   trx: Knex.Transaction,
-  payment: PaymentRow,
-  seen: DisputeSeen,
+  { payment, stands }: Locked,
+  dispute: DisputeSeen,
+  seen: Reversals,
 ): Promise<void> {
-  await writeExternal(trx, payment.id, seen.disputeRef, seen.amountMinor);
+  const rows = await trx<RefundRow>('refunds').where({ payment_id: payment.id });
+  if (rows.some((row) => row.gateway_refund_id === dispute.disputeRef)) return;
+  const gone = { refundRef: dispute.disputeRef, amountMinor: dispute.amountMinor };
+  const left = await fulfilOwed(trx, rows, gone, seen);
+  const written = await writeExternal(trx, payment.id, dispute.disputeRef, left);
+  // Nothing was left to lose: the money had gone back before, and the loss is beyond this payment's account.
+  if (written === 0 && left === dispute.amountMinor) return;
   deps.metrics.refunds.inc({ reason: 'external', status: 'succeeded' });
   deps.log.warn({ event: 'dispute.lost', bookingId: payment.booking_id });
-  if (payment.disposition !== 'booked') return;
+  if (!stands) return;
   const attempt = () => trx('attempts').where({ booking_id: payment.booking_id });
   // Two legal steps, where nobody told us that it was opened.
   await attempt().where({ status: 'confirmed' }).update({ status: 'needs_attention' });
   await attempt().where({ status: 'needs_attention' }).update({ status: 'refunded' });
 }
 
-/** Opens a case about a payment, and marks the attempt whose booking stands on it. One case per payment at a time. */
+/** Opens a case about a payment, or adds to the one that asks the same; marks the attempt whose booking stands on it. */
 async function openFor(
   trx: Knex.Transaction,
   payment: PaymentRow,
   found: { caseId: string; kind: CaseKind; amountMinor: number; detail: string },
-): Promise<string[]> {
-  const open = await trx<CaseRow>('cases').where({ payment_id: payment.id }).whereNull('resolved_at').first();
-  if (open !== undefined) return [];
-  await trx('cases').insert({
-    id: found.caseId,
-    workflow_id: caseWorkflowId(found.caseId),
-    booking_id: payment.booking_id,
-    payment_id: payment.id,
-    kind: found.kind,
-    amount_minor: found.amountMinor,
-    currency: payment.currency,
-    detail: found.detail,
-  });
+): Promise<void> {
+  const { kind, amountMinor } = found;
+  const open = { payment_id: payment.id, kind, resolved_at: null };
+  const added = await trx('cases').where(open).increment('amount_minor', amountMinor);
+  if (added === 0) {
+    await trx('cases').insert({
+      id: found.caseId,
+      workflow_id: caseWorkflowId(found.caseId),
+      booking_id: payment.booking_id,
+      payment_id: payment.id,
+      kind,
+      amount_minor: amountMinor,
+      currency: payment.currency,
+      detail: found.detail,
+    });
+  }
   if (payment.disposition === 'booked') {
     await trx('attempts')
       .where({ booking_id: payment.booking_id, status: 'confirmed' })
       .update({ status: 'needs_attention' });
   }
-  return [found.caseId];
 }
 
-/** A booking that stood before a case asked about it stands again, once no case does. */
-export async function restoreStatus(trx: Knex.Transaction, payment: PaymentRow): Promise<void> {
-  if (payment.booking_id === null || payment.disposition !== 'booked') return;
-  const open = await trx<CaseRow>('cases').where({ payment_id: payment.id }).whereNull('resolved_at').first();
-  if (open !== undefined) return;
-  const booking = await trx('bookings')
-    .where({ id: payment.booking_id, status: 'confirmed' })
-    .first<{ id: string } | undefined>();
-  if (booking === undefined) return;
-  await trx('attempts')
-    .where({ booking_id: payment.booking_id, status: 'needs_attention' })
-    .update({ status: 'confirmed' });
+/** Cases for which a booking stands still. Any other leaves the booking as it is. */
+const stopping: readonly CaseKind[] = ['external-refund', 'dispute'];
+
+/**
+ * A booking that stood before a case asked about it stands again, once no case does; unless its offering was called off
+ * meanwhile: then it is undone like the others.
+ * @returns the refund that is owed by that
+ */
+export async function restoreStatus(trx: Knex.Transaction, payment: PaymentRow): Promise<string | undefined> {
+  if (payment.booking_id === null || payment.disposition !== 'booked') return undefined;
+  const open = await trx<CaseRow>('cases')
+    .where({ payment_id: payment.id })
+    .whereIn('kind', stopping)
+    .whereNull('resolved_at')
+    .first();
+  if (open !== undefined) return undefined;
+  const refundId = cancellationRefundId(payment.booking_id);
+  await trx.raw('SELECT stand_again(?, ?)', [payment.booking_id, refundId]);
+  const owed = await trx<RefundRow>('refunds').where({ id: refundId, status: 'unsent' }).first('id');
+  return owed?.id;
+}
+
+/** Id of the refund that undoing a booking owes: it is undone once. */
+export function cancellationRefundId(bookingId: string): string {
+  return deriveId('refund', bookingId, 'canceled');
 }

@@ -137,10 +137,22 @@ export async function askAttempt<Args extends [unknown]>(
 
 /** Undoes a confirmed booking, or joins who is doing so, and waits for the answer. */
 export async function cancelConfirmed(deps: ApiDependencies, input: CancelInput): Promise<Outcome> {
-  const { temporal, config } = deps;
+  const until = Date.now() + answerWithinMs;
+  for (;;) {
+    const outcome = await askToCancel(deps, input, until);
+    // It ended the moment we asked: another one finds what it did.
+    if (outcome.kind !== 'over' || Date.now() >= until) return outcome;
+  }
+}
+
+async function askToCancel(
+  { temporal, config }: ApiDependencies,
+  input: CancelInput,
+  until: number,
+): Promise<Outcome> {
   const { bookingId, reason } = input;
   try {
-    const answer = await askUntil(temporal, Date.now() + answerWithinMs, () =>
+    const answer = await askUntil(temporal, until, () =>
       temporal.workflow.executeUpdateWithStart(cancelUpdate, {
         args: [reason === undefined ? {} : { reason }],
         startWorkflowOperation: new WithStartWorkflowOperation(workflowTypes.cancel, {

@@ -48,7 +48,7 @@ const joins = `
     SELECT refunds.status, refunds.amount_minor, refunds.reason
     FROM refunds JOIN payments p ON p.id = refunds.payment_id
     WHERE p.booking_id = a.booking_id AND (b.id IS NULL OR p.disposition = 'booked')
-    ORDER BY refunds.reason = 'second-payment', refunds.created_at, refunds.id LIMIT 1) r ON true
+    ORDER BY refunds.reason = 'second-payment', refunds.reason = 'external', refunds.created_at, refunds.id LIMIT 1) r ON true
   LEFT JOIN LATERAL (
     SELECT provider_id, starts_at FROM offerings
     WHERE a.failure ->> 'type' = 'slot-unavailable'

@@ -103,7 +103,7 @@ export interface Heard {
   bookingId: string | null;
   /** Whether this kind of event is worth a look at the gateway. */
   rings: boolean;
-  /** Whether it is about money on its way back: a refund, whoever made it, or a dispute. */
+  /** Whether it is about money that others took back: a refund not made by us, or a dispute. */
   reversal: boolean;
 }
 

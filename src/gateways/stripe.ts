@@ -58,10 +58,11 @@ function rings(type: string): boolean {
 
 /**
  * Stripe tells refunds of all kinds by `refund.*`; `charge.refunded` and `charge.refund.updated` only repeat some of them.
- * Source: docs.stripe.com/api/events/types.
+ * Source: docs.stripe.com/api/events/types. A refund that bears our id is no news of others: it is read by that id.
  */
-function isReversal(type: string): boolean {
-  return type.startsWith('refund.') || type.startsWith('charge.dispute.');
+function isReversal(type: string, metadata: Record<string, string> | null | undefined): boolean {
+  if (type.startsWith('charge.dispute.')) return true;
+  return type.startsWith('refund.') && metadata?.['refundId'] === undefined;
 }
 
 /**
@@ -201,7 +202,7 @@ export function stripeGateway(settings: StripeSettings): Gateway {
       // A dispute has metadata of its own, which is not its payment's.
       bookingId: object.object === 'dispute' ? null : (object.metadata?.['bookingId'] ?? null),
       rings: rings(event.type),
-      reversal: isReversal(event.type),
+      reversal: isReversal(event.type, object.metadata),
     };
   }
 

@@ -1,14 +1,8 @@
 /** Keeps a case open that no attempt's workflow keeps: findings of standing workflows, and late bad news. */
-import {
-  CancellationScope,
-  setCurrentDetails,
-  startChild,
-  upsertSearchAttributes,
-} from '@temporalio/workflow';
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { CancellationScope, setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import { giveBack } from './give-back';
 import { openInbox } from './inbox';
-import { caseWorkflowId, searchAttributes, type AttendCaseInput } from './messages';
+import { searchAttributes, type AttendCaseInput } from './messages';
 import { patient } from './steps';
 
 /** Waits for an operator's `resolveCase`, carries it out, and follows a refund to its end. */
@@ -38,23 +32,4 @@ async function attend(input: AttendCaseInput): Promise<void> {
   }
   upsertSearchAttributes([{ key: searchAttributes.needsAttention, value: false }]);
   setCurrentDetails('Resolved.');
-}
-
-/** Gives a case the workflow that keeps it open. A case found before has its keeper already. */
-export async function startKeeper(caseId: string, bookingId: string | null): Promise<void> {
-  try {
-    await startChild(attendCase, {
-      workflowId: caseWorkflowId(caseId),
-      args: [{ caseId, bookingId }],
-      // The case outlives this look: a person may need days.
-      parentClosePolicy: 'ABANDON',
-      typedSearchAttributes: [
-        ...(bookingId === null ? [] : [{ key: searchAttributes.bookingId, value: bookingId }]),
-        { key: searchAttributes.needsAttention, value: true },
-      ],
-      staticSummary: 'A case for an operator',
-    });
-  } catch (error) {
-    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-  }
 }

@@ -1,6 +1,7 @@
 /** Giving money back, until the gateway's last word. Never gives up: what it cannot do becomes a case that a person decides. */
 import { condition } from '@temporalio/workflow';
 import type { Inbox } from './inbox';
+import { startKeeper } from './keeper';
 import type { RefundProgress } from './messages';
 import { patient } from './steps';
 
@@ -40,11 +41,14 @@ function send(refundId: string): Promise<RefundProgress> {
   return patient.sendRefund.executeWithOptions({ summary: 'Send the refund' }, [refundId]);
 }
 
-function read(inbox: Inbox, refundId: string): Promise<RefundProgress> {
-  return patient.readRefund.executeWithOptions({ summary: 'Read the refund at the gateway' }, [
-    refundId,
-    inbox.takeRings(),
-  ]);
+async function read(inbox: Inbox, refundId: string): Promise<RefundProgress> {
+  const progress = await patient.readRefund.executeWithOptions(
+    { summary: 'Read the refund at the gateway' },
+    [refundId, inbox.takeRings()],
+  );
+  const { caseIds = [], bookingId = null } = progress.toKeep ?? {};
+  for (const caseId of caseIds) await startKeeper(caseId, bookingId);
+  return progress;
 }
 
 /** Waits for the operator; a ring meanwhile may show that an overdue refund was finished after all. */

@@ -77,7 +77,7 @@ export interface Ring {
   eventId?: string;
   type?: string;
   ref?: string | null;
-  /** Whether it is about money on its way back. */
+  /** Whether it is about money that others took back. */
   reversal?: true;
   /** ISO 8601. */
   at: string;
@@ -124,6 +124,8 @@ export interface RefundProgress {
   status: RefundStatus;
   /** The open case that stops this refund, if one does. */
   caseId?: string;
+  /** Open cases seen on the way, each of which needs a workflow of its own that keeps it. */
+  toKeep?: { caseIds: string[]; bookingId: string | null };
 }
 
 /** "Look at the gateway now." */

@@ -8,7 +8,7 @@ import {
 } from '@temporalio/workflow';
 import { giveBack } from './give-back';
 import { openInbox } from './inbox';
-import { startKeeper } from './cases';
+import { startKeeper } from './keeper';
 import { searchAttributes, type ReconcileInput } from './messages';
 import { reconcile as lookWhatIsOwed } from './steps';
 

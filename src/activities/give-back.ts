@@ -1,0 +1,109 @@
+/** Giving back: sending a refund, reading it back, and asking a person when it cannot be done. Never swallows a failure. */
+import type { CaseRow } from '../database';
+import type { Gateway } from '../gateways/gateway';
+import type { RefundProgress, Ring } from '../workflows/messages';
+import { gatewayNamed, lockAttempt, readBackLater, retryLater, type Dependencies } from './dependencies';
+import { recordHeard } from './heard';
+import {
+  asSent,
+  isInside,
+  moveAttempt,
+  openCase,
+  readOwed,
+  recordRefund,
+  thisWorkflow,
+  type OwedRefund,
+} from './refunds';
+import { concernsReversals, lookAtReversals } from './reversals';
+import { refundEntryId } from './wallet';
+
+export function giveBackActivities(deps: Dependencies) {
+  const { db, gateways } = deps;
+
+  /**
+   * Sends a refund, or finds that it was sent. Reads back before it writes: a key is worth nothing after a day, and a
+   * refund that failed for good must not be sent again under the same go.
+   * @returns the gateway's word; `failed` comes with the case that asks an operator
+   * @throws `gateway-unavailable` (retried without end) when the gateway gave no usable answer
+   */
+  async function sendRefund(refundId: string): Promise<RefundProgress> {
+    const refund = await readOwed(db, refundId);
+    const known = await alreadyDecided(refund);
+    if (known !== undefined) return known;
+    if (isInside(deps, refund)) {
+      const moved = { status: 'succeeded', refundRef: refundEntryId(refundId) } as const;
+      return recordRefund(deps, refund, moved, thisWorkflow());
+    }
+    const gateway = gatewayNamed(gateways, refund.gateway);
+    const found = await gateway.readRefund(asSent(refund));
+    if (found.status === 'unknown') throw readBackLater(gateway, found);
+    const state = found.status === 'missing' ? await gateway.refund(asSent(refund)) : found;
+    if (state.status === 'unknown') throw readBackLater(gateway, state);
+    if (state.status === 'missing') throw new Error(`Bug: sending ${refundId} found nothing`);
+    if (state.status === 'refused' && state.replayed) return tryNextKey(gateway, refund, state.reason);
+    return recordRefund(deps, refund, state, thisWorkflow());
+  }
+
+  /** A refusal that is kept for its key: the next key may pass, but only when the refund is certainly not there. */
+  async function tryNextKey(gateway: Gateway, refund: OwedRefund, reason: string): Promise<never> {
+    const found = await gateway.readRefund(asSent(refund));
+    if (found.status === 'missing') {
+      await db('refunds').where({ id: refund.id, key_number: refund.key_number }).increment('key_number', 1);
+    }
+    throw retryLater('gateway-unavailable', `${gateway.name} refused for this key: ${reason}`);
+  }
+
+  async function alreadyDecided(refund: OwedRefund): Promise<RefundProgress | undefined> {
+    if (refund.status === 'succeeded') return { refundId: refund.id, status: 'succeeded' };
+    if (refund.status !== 'failed') return undefined;
+    const open = await db<CaseRow>('cases').where({ refund_id: refund.id }).whereNull('resolved_at').first();
+    return open === undefined ? undefined : { refundId: refund.id, status: 'failed', caseId: open.id };
+  }
+
+  /** Reads a refund that is under way. `pending` when nothing changed. */
+  async function readRefund(refundId: string, heard: Ring[]): Promise<RefundProgress> {
+    const asked = await readOwed(db, refundId);
+    await recordHeard(db, asked.booking_id, heard);
+    // Who waits for a refund takes the rings that tell of other money going back, too.
+    const caseIds = concernsReversals(heard)
+      ? await lookAtReversals(deps, { gateway: asked.gateway, ref: asked.gateway_ref })
+      : [];
+    const progress = await readAtGateway(refundId);
+    return caseIds.length === 0
+      ? progress
+      : { ...progress, toKeep: { caseIds, bookingId: asked.booking_id } };
+  }
+
+  async function readAtGateway(refundId: string): Promise<RefundProgress> {
+    const refund = await readOwed(db, refundId);
+    const known = await alreadyDecided(refund);
+    if (known !== undefined) return known;
+    if (isInside(deps, refund)) return { refundId, status: 'unsent' };
+    const gateway = gatewayNamed(gateways, refund.gateway);
+    const state = await gateway.readRefund(asSent(refund));
+    if (state.status === 'unknown') throw readBackLater(gateway, state);
+    if (state.status === 'missing') return { refundId, status: 'unsent' };
+    return recordRefund(deps, refund, state, thisWorkflow());
+  }
+
+  /** A refund has been under way for too long: a person should ask the gateway. */
+  async function reportOverdue(refundId: string): Promise<RefundProgress> {
+    return db.transaction(async (trx) => {
+      const before = await readOwed(trx, refundId);
+      if (before.booking_id !== null) await lockAttempt(trx, before.booking_id);
+      const refund = await readOwed(trx, refundId);
+      // Another workflow heard of its end.
+      if (refund.status === 'succeeded') return { refundId, status: 'succeeded' };
+      await moveAttempt(trx, refund, ['refunding'], 'needs_attention');
+      const caseId = await openCase(trx, {
+        kind: 'refund-overdue',
+        refund,
+        detail: `Refund ${refundId} is still ${refund.status} at the gateway, 30 days after it was owed.`,
+        keeper: thisWorkflow(),
+      });
+      return { refundId, status: refund.status, caseId };
+    });
+  }
+
+  return { sendRefund, readRefund, reportOverdue };
+}
