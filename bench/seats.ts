@@ -18,6 +18,7 @@ import type { Dependencies } from '../src/activities/dependencies';
 import { recordPayment } from '../src/activities/settle';
 import { openDatabase } from '../src/database';
 import { migrateSchema } from '../src/migrate';
+import { lookUp } from '../src/public-address';
 import { makeLogger, makeMetrics } from '../src/telemetry';
 import { startDelayProxy } from './delay-proxy';
 import { settleByShortTextbook } from './short-textbook';
@@ -59,6 +60,7 @@ function dependenciesWith(db: Knex): Dependencies {
     temporal: {} as Client,
     taskQueue: 'none',
     sendMail: undefined,
+    webhooks: { appSecret: 'bench', allowPrivate: false, lookUp, timeoutMs: 1_000 },
     payment: { windowSeconds: 900, triesMax: 5 },
     log,
     metrics,

@@ -6,6 +6,7 @@ import * as everyWay from './003_every_way_to_book';
 import * as oneSettlement from './004_one_settlement';
 import * as afterBooking from './005_after_booking';
 import * as numbers from './006_numbers';
+import * as outgoingWebhooks from './008_outgoing_webhooks';
 
 interface Migration {
   name: string;
@@ -20,6 +21,7 @@ const migrations: Migration[] = [
   { name: '004_one_settlement', up: oneSettlement.up, down: oneSettlement.down },
   { name: '005_after_booking', up: afterBooking.up, down: afterBooking.down },
   { name: '006_numbers', up: numbers.up, down: numbers.down },
+  { name: '008_outgoing_webhooks', up: outgoingWebhooks.up, down: outgoingWebhooks.down },
 ];
 
 /** Knex's source of migrations. Names are kept in `knex_migrations`: never rename one that has shipped. */

@@ -375,6 +375,61 @@ CREATE TABLE wallets (
 COMMENT ON TABLE wallets IS 'A customer''s balance with us, one row per currency.';
 COMMENT ON COLUMN wallets.balance_minor IS 'Running total of the wallet''s entries (trigger). Its CHECK holds it above zero, also when payments come at once.';
 
+CREATE TABLE webhook_deliveries (
+  id text NOT NULL,
+  endpoint_id text NOT NULL,
+  type text NOT NULL,
+  subject text NOT NULL,
+  data jsonb NOT NULL,
+  occurred_at timestamp with time zone NOT NULL DEFAULT now(),
+  status text NOT NULL DEFAULT 'queued'::text,
+  tries integer NOT NULL DEFAULT 0,
+  step integer NOT NULL DEFAULT 0,
+  next_try_at timestamp with time zone DEFAULT now(),
+  last_status_code integer,
+  last_error text,
+  delivered_at timestamp with time zone,
+  CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (id),
+  CONSTRAINT webhook_deliveries_once UNIQUE (endpoint_id, type, subject),
+  CONSTRAINT webhook_deliveries_check CHECK ((status = 'queued'::text) = (next_try_at IS NOT NULL)),
+  CONSTRAINT webhook_deliveries_status_check CHECK (status = ANY (ARRAY['queued'::text, 'delivered'::text, 'failed'::text]))
+);
+COMMENT ON TABLE webhook_deliveries IS 'One event on its way to one endpoint, queued by triggers in the transaction that causes it; the courier posts it.';
+COMMENT ON COLUMN webhook_deliveries.id IS 'The webhook-id that receivers see: the same over retries and repeats.';
+COMMENT ON COLUMN webhook_deliveries.subject IS 'The booking or case it tells of. A booking is confirmed, refunded, expired or canceled at most once, as its receivers see it.';
+COMMENT ON COLUMN webhook_deliveries.data IS 'Ids and states only: a receiver reads the rest from the API, with its own rights.';
+COMMENT ON COLUMN webhook_deliveries.tries IS 'Posts begun, ever. An answer counts only for the newest.';
+COMMENT ON COLUMN webhook_deliveries.step IS 'Posts begun since it was queued or repeated: the place in the schedule.';
+COMMENT ON COLUMN webhook_deliveries.next_try_at IS 'When the courier takes it up. While a post is under way, when it counts as lost.';
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries USING btree (endpoint_id, next_try_at) WHERE next_try_at IS NOT NULL;
+CREATE INDEX webhook_deliveries_newest ON webhook_deliveries USING btree (endpoint_id, occurred_at DESC, id);
+
+CREATE TABLE webhook_endpoints (
+  id text NOT NULL,
+  url text NOT NULL,
+  events text[] NOT NULL,
+  description text,
+  secret text NOT NULL,
+  old_secret text,
+  old_secret_until timestamp with time zone,
+  status text NOT NULL DEFAULT 'enabled'::text,
+  disabled_because text,
+  request_hash text,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (id),
+  CONSTRAINT webhook_endpoints_check CHECK ((old_secret IS NULL) = (old_secret_until IS NULL)),
+  CONSTRAINT webhook_endpoints_check1 CHECK ((status = 'disabled'::text) = (disabled_because IS NOT NULL)),
+  CONSTRAINT webhook_endpoints_disabled_because_check CHECK (disabled_because = ANY (ARRAY['gone'::text, 'failing'::text])),
+  CONSTRAINT webhook_endpoints_events_check CHECK (cardinality(events) > 0 AND events <@ ARRAY['booking.confirmed'::text, 'booking.refunded'::text, 'booking.expired'::text, 'booking.canceled'::text, 'case.opened'::text]),
+  CONSTRAINT webhook_endpoints_status_check CHECK (status = ANY (ARRAY['enabled'::text, 'disabled'::text])),
+  CONSTRAINT webhook_endpoints_url_check CHECK (length(url) <= 2000)
+);
+COMMENT ON TABLE webhook_endpoints IS 'Where the API client''s own backend is told what happens, by Standard Webhooks.';
+COMMENT ON COLUMN webhook_endpoints.secret IS 'Signs every webhook; sealed by a key derived from APP_SECRET, so that neither the read-only role nor a backup can forge one.';
+COMMENT ON COLUMN webhook_endpoints.old_secret IS 'The one before, which signs as well until old_secret_until: receivers change over in that time.';
+COMMENT ON COLUMN webhook_endpoints.disabled_because IS 'gone: it answered 410. failing: it took nothing for the length of a whole schedule.';
+COMMENT ON COLUMN webhook_endpoints.request_hash IS 'Hash of the creating body when an Idempotency-Key was given: an equal repeat answers this row, another body is refused.';
+
 CREATE OR REPLACE FUNCTION public.attempt_may_become(old_status text, new_status text)
  RETURNS boolean
  LANGUAGE sql
@@ -703,6 +758,21 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION move_wallet_money(text,text,text,text,integer,text,text,text) IS 'Moves money into a wallet (above zero) or out of it (below), both sides at once. False: this movement was made before.';
 
+CREATE OR REPLACE FUNCTION public.queue_webhooks(in_type text, in_subject text, in_data jsonb)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  INSERT INTO webhook_deliveries (id, endpoint_id, type, subject, data)
+    SELECT 'whd_' || left(encode(sha256(convert_to(concat_ws(' ', e.id, in_type, in_subject), 'UTF8')), 'hex'), 24),
+      e.id, in_type, in_subject, jsonb_strip_nulls(in_data)
+    FROM webhook_endpoints AS e WHERE e.status = 'enabled' AND in_type = ANY (e.events)
+    -- Locked, so that an endpoint that is deleted or disabled this moment is skipped rather than missed: what causes an
+    -- event must never fail by its telling.
+    ORDER BY e.id FOR SHARE
+    ON CONFLICT DO NOTHING
+$function$;
+COMMENT ON FUNCTION queue_webhooks(text,text,jsonb) IS 'Queues one event for every endpoint that wants it; the same event again changes nothing.';
+
 CREATE OR REPLACE FUNCTION public.refusal_of(attempt attempts)
  RETURNS text
  LANGUAGE sql
@@ -863,6 +933,17 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION stand_again(text,text) IS 'A booking that a case had stopped stands again; if an offering of it was called off meanwhile, it is undone like the others. Says whether it was.';
 
+CREATE OR REPLACE FUNCTION public.stop_deliveries()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE webhook_deliveries SET status = 'failed', next_try_at = NULL, last_error = 'endpoint-disabled'
+    WHERE endpoint_id = NEW.id AND status = 'queued';
+  RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION stop_deliveries() IS 'Nothing waits for an endpoint that is told nothing any more; what it missed can be repeated once it is enabled.';
+
 CREATE OR REPLACE FUNCTION public.take_seats(in_booking_id text, in_items jsonb, in_own text[], in_hold_until timestamp with time zone)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -911,6 +992,34 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION take_seats(text,jsonb,text[],timestamp with time zone) IS 'Takes every seat of a quote or none, and says whether it did: for good, or as a hold until that instant. in_own: attempts whose live holds count as free here.';
 
+CREATE OR REPLACE FUNCTION public.tell_of_attempt()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  -- Settling passes here. Where nobody listens, it costs a look at an empty table.
+  IF EXISTS (SELECT FROM webhook_endpoints) THEN
+    -- A confirmed booking that is called off is canceled at once, and refunded once the money is back.
+    PERFORM queue_webhooks('booking.' || CASE NEW.status WHEN 'refunding' THEN 'canceled' ELSE NEW.status END, NEW.booking_id,
+      jsonb_build_object('bookingId', NEW.booking_id,
+        'reference', (SELECT b.reference FROM bookings AS b WHERE b.id = NEW.booking_id),
+        'status', NEW.status, 'version', NEW.version));
+  END IF;
+  RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION tell_of_attempt() IS 'Whoever changes an attempt''s status, no event is forgotten, and none is told of that is rolled back.';
+
+CREATE OR REPLACE FUNCTION public.tell_of_case()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM queue_webhooks('case.opened', NEW.id,
+    jsonb_build_object('caseId', NEW.id, 'kind', NEW.kind, 'bookingId', NEW.booking_id));
+  RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION tell_of_case() IS 'Every new case is told of, whoever opens it.';
+
 ALTER TABLE attempts ADD CONSTRAINT attempts_cart_id_fkey FOREIGN KEY (cart_id) REFERENCES carts(id);
 ALTER TABLE booking_items ADD CONSTRAINT booking_items_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES bookings(id);
 ALTER TABLE booking_items ADD CONSTRAINT booking_items_offering_id_fkey FOREIGN KEY (offering_id) REFERENCES offerings(id);
@@ -933,6 +1042,7 @@ ALTER TABLE seats ADD CONSTRAINT seats_held_by_fkey FOREIGN KEY (held_by) REFERE
 ALTER TABLE seats ADD CONSTRAINT seats_offering_id_capacity_fkey FOREIGN KEY (offering_id, capacity) REFERENCES offerings(id, capacity);
 ALTER TABLE wallet_entries ADD CONSTRAINT wallet_entries_booking_id_fkey FOREIGN KEY (booking_id) REFERENCES attempts(booking_id);
 ALTER TABLE wallet_entries ADD CONSTRAINT wallet_entries_customer_id_currency_fkey FOREIGN KEY (customer_id, currency) REFERENCES wallets(customer_id, currency);
+ALTER TABLE webhook_deliveries ADD CONSTRAINT webhook_deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(id) ON DELETE CASCADE;
 
 CREATE TRIGGER attempts_born_failed AFTER INSERT ON attempts FOR EACH ROW WHEN (new.failure IS NOT NULL) EXECUTE FUNCTION keep_failure();
 CREATE TRIGGER attempts_end_hold AFTER UPDATE OF status ON attempts FOR EACH ROW WHEN (old.hold_until IS NOT NULL AND (old.status = ANY (ARRAY['awaiting_payment'::text, 'processing'::text])) AND (new.status <> ALL (ARRAY['awaiting_payment'::text, 'processing'::text]))) EXECUTE FUNCTION end_hold();
@@ -941,11 +1051,13 @@ COMMENT ON TRIGGER attempts_frozen_quote ON attempts IS 'The customer pays the p
 CREATE TRIGGER attempts_keep_failure AFTER UPDATE OF failure ON attempts FOR EACH ROW WHEN (new.failure IS NOT NULL AND new.failure IS DISTINCT FROM old.failure AND (new.failure ->> 'type'::text) <> 'payment-declined'::text) EXECUTE FUNCTION keep_failure();
 CREATE TRIGGER attempts_legal_transition BEFORE UPDATE ON attempts FOR EACH ROW WHEN (old.status <> new.status AND NOT attempt_may_become(old.status, new.status)) EXECUTE FUNCTION refuse('an attempt may not take this step');
 COMMENT ON TRIGGER attempts_legal_transition ON attempts IS 'What is decided about money is not undone by code that comes late.';
+CREATE TRIGGER attempts_tell AFTER UPDATE OF status ON attempts FOR EACH ROW WHEN (old.status <> new.status AND ((new.status = ANY (ARRAY['confirmed'::text, 'refunded'::text, 'expired'::text, 'canceled'::text])) OR old.status = 'confirmed'::text AND new.status = 'refunding'::text)) EXECUTE FUNCTION tell_of_attempt();
 CREATE TRIGGER attempts_version BEFORE UPDATE ON attempts FOR EACH ROW EXECUTE FUNCTION count_version();
 CREATE TRIGGER carts_convert_once BEFORE UPDATE ON carts FOR EACH ROW WHEN (old.booking_id IS NOT NULL AND new.booking_id IS DISTINCT FROM old.booking_id) EXECUTE FUNCTION refuse('a cart has room for one booking');
 COMMENT ON TRIGGER carts_convert_once ON carts IS 'Two paid attempts on one cart: the second is given its money back.';
 CREATE TRIGGER cases_resolved_once BEFORE UPDATE ON cases FOR EACH ROW WHEN (old.resolved_at IS NOT NULL) EXECUTE FUNCTION refuse('a case is resolved once');
 COMMENT ON TRIGGER cases_resolved_once ON cases IS 'Two operators at once: the second is told, and no refund is sent twice.';
+CREATE TRIGGER cases_tell AFTER INSERT ON cases FOR EACH ROW EXECUTE FUNCTION tell_of_case();
 CREATE TRIGGER offerings_seats AFTER INSERT ON offerings FOR EACH ROW EXECUTE FUNCTION make_seats();
 CREATE TRIGGER offerings_stay_canceled BEFORE UPDATE ON offerings FOR EACH ROW WHEN (old.status = 'canceled'::text AND new.status <> 'canceled'::text) EXECUTE FUNCTION refuse('what is called off stays so');
 COMMENT ON TRIGGER offerings_stay_canceled ON offerings IS 'Its bookings are being given back; new ones would be as well.';
@@ -968,5 +1080,6 @@ CREATE TRIGGER wallet_entries_counted AFTER INSERT ON wallet_entries FOR EACH RO
 CREATE TRIGGER wallet_entries_stay BEFORE DELETE OR UPDATE ON wallet_entries FOR EACH ROW EXECUTE FUNCTION refuse('an entry is never changed, only answered by another');
 CREATE TRIGGER wallets_begin_empty BEFORE INSERT ON wallets FOR EACH ROW WHEN (new.balance_minor <> 0) EXECUTE FUNCTION refuse('only entries change a balance');
 CREATE TRIGGER wallets_count_by_entries BEFORE UPDATE ON wallets FOR EACH ROW WHEN (old.balance_minor <> new.balance_minor AND pg_trigger_depth() = 0) EXECUTE FUNCTION refuse('only entries change a balance');
+CREATE TRIGGER webhook_endpoints_stop AFTER UPDATE OF status ON webhook_endpoints FOR EACH ROW WHEN (old.status <> new.status AND new.status = 'disabled'::text) EXECUTE FUNCTION stop_deliveries();
 
 COMMENT ON CONSTRAINT offerings_shape ON offerings IS 'A slot has a time and a capacity; a consultation has neither, so it has no seats to hold or to count.';

@@ -125,6 +125,19 @@ export type MessageKind =
   | 'booking-canceled'
   | 'provider-canceled';
 
+/**
+ * What an API client's own backend can be told of by webhook, each once per booking or case. Migration 8 queues them and
+ * holds the same list; a test compares the two.
+ */
+export const webhookEvents = [
+  'booking.confirmed',
+  'booking.refunded',
+  'booking.expired',
+  'booking.canceled',
+  'case.opened',
+] as const;
+export type WebhookEvent = (typeof webhookEvents)[number];
+
 /** What can be booked: a slot has a time and a capacity, a consultation has neither. */
 export type OfferingKind = 'slot' | 'consultation';
 
@@ -188,6 +201,8 @@ const idPrefixes = {
   case: 'cas_',
   cart: 'crt_',
   entry: 'wen_',
+  webhookEndpoint: 'whe_',
+  webhookDelivery: 'whd_',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 

@@ -53,6 +53,7 @@ const environment = z.object({
   PAYLOAD_KEYS: list.pipe(
     z.array(z.string().regex(/^[A-Za-z0-9_-]{1,32}:[A-Za-z0-9+/]{43}=$/, '<keyId>:<base64 of 32 bytes>')),
   ),
+  WEBHOOKS_ALLOW_PRIVATE: z.stringbool().default(false),
   METRICS_PORT: whole(0, 65535, 9464),
   RATE_STARTS_PER_MINUTE: whole(1, 1_000_000, 20),
   RATE_RETRIES_PER_MINUTE: whole(1, 1_000_000, 30),
@@ -143,6 +144,7 @@ function parse(env: NodeJS.ProcessEnv) {
     stripe,
     appSecret: read.APP_SECRET,
     mail: { smtpUrl: read.SMTP_URL, from: read.MAIL_FROM },
+    webhooks: { allowPrivate: read.WEBHOOKS_ALLOW_PRIVATE },
     payloadKeys: read.PAYLOAD_KEYS,
     rates: {
       startsPerMinute: read.RATE_STARTS_PER_MINUTE,

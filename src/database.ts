@@ -10,6 +10,7 @@ import type {
   QuotedItem,
   RefundReason,
   RefundStatus,
+  WebhookEvent,
 } from './booking';
 
 /** OID of int8 in PostgreSQL's catalog (pg_type.dat): counts and sums arrive as text unless parsed. */
@@ -199,6 +200,39 @@ export interface ProviderRow {
   email: string;
   locale: string | null;
   changed_at: Date;
+}
+
+/** `webhook_endpoints`. */
+export interface WebhookEndpointRow {
+  id: string;
+  url: string;
+  events: WebhookEvent[];
+  description: string | null;
+  /** Sealed, as the next one is. */
+  secret: string;
+  old_secret: string | null;
+  old_secret_until: Date | null;
+  status: 'enabled' | 'disabled';
+  disabled_because: 'gone' | 'failing' | null;
+  request_hash: string | null;
+  created_at: Date;
+}
+
+/** `webhook_deliveries`. */
+export interface WebhookDeliveryRow {
+  id: string;
+  endpoint_id: string;
+  type: WebhookEvent;
+  subject: string;
+  data: Record<string, unknown>;
+  occurred_at: Date;
+  status: 'queued' | 'delivered' | 'failed';
+  tries: number;
+  step: number;
+  next_try_at: Date | null;
+  last_status_code: number | null;
+  last_error: string | null;
+  delivered_at: Date | null;
 }
 
 /** `wallet_entries`. */

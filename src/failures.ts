@@ -28,6 +28,7 @@ export const failures = {
   'retry-limit': { status: 409, title: 'No further payment try is possible', retried: false },
   'not-cancelable': { status: 409, title: 'The booking cannot be canceled now', retried: false },
   'case-resolved': { status: 409, title: 'The case is resolved already', retried: false },
+  'endpoint-disabled': { status: 409, title: 'The webhook endpoint is disabled', retried: false },
   'attempt-over': { status: 410, title: 'The attempt has ended', retried: false },
   'payload-too-large': { status: 413, title: 'The body is too large', retried: false },
   'idempotency-key-reused': {

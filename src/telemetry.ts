@@ -53,6 +53,11 @@ export function makeMetrics() {
       'gateway',
       'verdict',
     ]),
+    webhooksSent: counter(
+      'payfirst_webhook_deliveries_total',
+      'Webhooks posted to API clients’ backends, by result: delivered, retried later, given up.',
+      ['result'],
+    ),
     notOurs: counter(
       'payfirst_payments_not_ours_total',
       'Payments found at a gateway that carry no id of ours.',
@@ -74,6 +79,16 @@ export function makeMetrics() {
     refundsUnderWay: gauge('payfirst_refunds_under_way', 'Refunds unsent or pending.', []),
     refundOldestSeconds: gauge('payfirst_refund_oldest_seconds', 'Age of the oldest refund under way.', []),
     messagesQueued: gauge('payfirst_messages_queued', 'Messages not sent yet.', []),
+    webhooksQueued: gauge(
+      'payfirst_webhook_deliveries_queued',
+      'Webhooks to API clients’ backends that are not delivered yet.',
+      [],
+    ),
+    webhookEndpointsDisabled: gauge(
+      'payfirst_webhook_endpoints_disabled',
+      'Webhook endpoints that are told nothing any more, until an operator enables or deletes them.',
+      [],
+    ),
     moneyImbalance: gauge(
       'money_imbalance_minor',
       'Captured minus kept, returned, on its way and in open cases; 0 at rest.',

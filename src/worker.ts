@@ -8,10 +8,12 @@ import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkerOptions } 
 import { createTransport } from 'nodemailer';
 import { createActivities, type Activities } from './activities';
 import type { Dependencies, Mail } from './activities/dependencies';
+import { answerWithinMs } from './activities/webhook-courier';
 import { readConfigOrExit, type Config } from './config';
 import { openDatabase } from './database';
 import { configuredGateways } from './gateways/configured';
 import { failureConverterPath, makeDataConverter } from './payloads';
+import { lookUp } from './public-address';
 import { makeLogger, makeMetrics, type Logger, type Metrics } from './telemetry';
 import { comparisonId, courierId, paymentWatchId, workflowTypes } from './workflows/messages';
 
@@ -174,6 +176,7 @@ async function main(): Promise<void> {
     taskQueue: config.taskQueue,
     sendMail:
       config.mail.smtpUrl === undefined ? undefined : makeMailer(config.mail.smtpUrl, config.mail.from),
+    webhooks: { ...config.webhooks, appSecret: config.appSecret, lookUp, timeoutMs: answerWithinMs },
     payment: config.payment,
     log,
     metrics,

@@ -10,6 +10,7 @@ import { readConfig, type Config } from '../src/config';
 import { openDatabase } from '../src/database';
 import { stripeGateway } from '../src/gateways/stripe';
 import { makePayloadCodec } from '../src/payloads';
+import type { LookUp } from '../src/public-address';
 import { makeMetrics, type Metrics } from '../src/telemetry';
 import { freshDatabase, type FreshDatabase } from './database';
 import type { Json } from './world';
@@ -97,7 +98,13 @@ export function clientOfNobody(): { client: Client; close(): Promise<void> } {
 
 /** Starts the API. Stop it in `afterAll`. */
 export async function startApi(
-  options: { env?: Record<string, string>; client?: Client; databaseUrl?: string; readonlyUrl?: string } = {},
+  options: {
+    env?: Record<string, string>;
+    client?: Client;
+    databaseUrl?: string;
+    readonlyUrl?: string;
+    lookUp?: LookUp;
+  } = {},
 ): Promise<ApiUnderTest> {
   const database = await freshDatabase(4);
   const config = readConfig({
@@ -134,6 +141,7 @@ export async function startApi(
     temporal: options.client ?? clientOf(temporal),
     codec: makePayloadCodec(config.payloadKeys),
     gateways: new Map([['stripe', stripeGateway(config.stripe)]]),
+    ...(options.lookUp === undefined ? {} : { lookUp: options.lookUp }),
     log,
     metrics,
   });

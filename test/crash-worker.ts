@@ -11,6 +11,7 @@ import { openDatabase } from '../src/database';
 import type { Gateway } from '../src/gateways/gateway';
 import { stripeGateway } from '../src/gateways/stripe';
 import { makeDataConverter } from '../src/payloads';
+import { lookUp } from '../src/public-address';
 import { makeLogger, makeMetrics } from '../src/telemetry';
 import { makeWorker } from '../src/worker';
 
@@ -32,6 +33,7 @@ export interface CrashSettings {
   payloadKeys: string[];
   stripe: { secretKey: string; webhookSecrets: string[]; apiBase: string };
   payment: { windowSeconds: number; triesMax: number };
+  webhooks: { appSecret: string; allowPrivate: boolean };
 }
 
 /** From sending a statement to dying, in ms: long enough to reach a server on the same machine. */
@@ -110,6 +112,7 @@ async function main(): Promise<void> {
       temporal,
       taskQueue,
       sendMail: undefined,
+      webhooks: { ...settings.webhooks, lookUp, timeoutMs: 2_000 },
       payment: settings.payment,
       log: makeLogger('dying', 'silent'),
       metrics: makeMetrics(),

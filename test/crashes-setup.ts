@@ -54,6 +54,7 @@ export function startDyingWorker(world: World, taskQueue: string, point: CrashPo
     payloadKeys: config.payloadKeys,
     stripe: { ...config.stripe, apiBase: config.stripe.apiBase },
     payment: config.payment,
+    webhooks: { ...config.webhooks, appSecret: config.appSecret },
   };
   const child = spawn(process.execPath, [program], {
     env: { ...process.env, CRASH_SETTINGS: JSON.stringify(settings) },

@@ -4,6 +4,7 @@ import type { Knex } from 'knex';
 import { recordPayment, settleActivities } from '../src/activities/settle';
 import type { Dependencies } from '../src/activities/dependencies';
 import type { Gateway } from '../src/gateways/gateway';
+import { lookUp } from '../src/public-address';
 import { makeLogger, makeMetrics } from '../src/telemetry';
 
 /** What a payer wants of one slot. */
@@ -94,6 +95,7 @@ export function payingDependencies(db: Knex): Dependencies {
     temporal: {} as Client,
     taskQueue: 'none',
     sendMail: undefined,
+    webhooks: { appSecret: 'tests only', allowPrivate: false, lookUp, timeoutMs: 2_000 },
     payment: { windowSeconds: 900, triesMax: 5 },
     log: makeLogger('test', 'silent'),
     metrics: makeMetrics(),

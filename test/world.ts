@@ -19,6 +19,7 @@ import { readConfig, type Config } from '../src/config';
 import { openDatabase } from '../src/database';
 import type { Gateway } from '../src/gateways/gateway';
 import { stripeGateway } from '../src/gateways/stripe';
+import { lookUp } from '../src/public-address';
 import { makeDataConverter, makePayloadCodec } from '../src/payloads';
 import { makeLogger, makeMetrics, type Logger } from '../src/telemetry';
 import { makeMailer, makeWorker } from '../src/worker';
@@ -130,6 +131,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     temporal,
     taskQueue,
     sendMail: makeMailer(mail.smtpUrl, config.mail.from),
+    webhooks: { ...config.webhooks, appSecret: config.appSecret, lookUp, timeoutMs: 2_000 },
     payment: config.payment,
     log,
     metrics: makeMetrics(),

@@ -1,4 +1,7 @@
-/** The courier: sends queued messages, once each. A message that cannot be sent becomes a case and never touches a booking. */
+/**
+ * The courier: sends queued messages, once each. A message that cannot be sent becomes a case and never touches a booking.
+ * Webhooks to API clients go beside them, in a round of their own.
+ */
 import { Context } from '@temporalio/activity';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { MessageKind, QuotedItem } from '../booking';
@@ -6,6 +9,7 @@ import { caseWorkflowId, searchAttributes, workflowTypes } from '../workflows/me
 import { deriveId, type Dependencies } from './dependencies';
 import { textsFor } from './mails/languages';
 import { standBy } from './standing';
+import { webhookCourier } from './webhook-courier';
 
 /** Pause between two rounds, in ms: a confirmation mail within a second is soon enough. */
 const roundMs = 500;
@@ -40,9 +44,16 @@ interface DueMessage {
 
 export function courierActivities(deps: Dependencies) {
   const { db, log } = deps;
+  const { deliverWebhooks } = webhookCourier(deps);
 
-  /** Runs until its worker shuts down or the turn is over. Without a mail server messages stay queued, and a gauge shows it. */
+  /** Runs until its worker shuts down or the turn is over, and ends when both rounds have ended. */
   async function carryMessages(): Promise<void> {
+    const ends = await Promise.allSettled([sendMails(), deliverWebhooks()]);
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  }
+
+  /** Without a mail server messages stay queued, and a gauge shows it. */
+  async function sendMails(): Promise<void> {
     await standBy(roundMs, async () => {
       if (deps.sendMail === undefined) return;
       for (const message of await dueMessages()) {

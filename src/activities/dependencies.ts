@@ -8,6 +8,7 @@ import type { AttemptRow, TryRow } from '../database';
 import type { FailureType } from '../failures';
 import type { Gateway, TryToOpen, Unknown } from '../gateways/gateway';
 import type { Logger, Metrics } from '../telemetry';
+import type { WebhookSettings } from './webhook-courier';
 
 export interface Dependencies {
   db: Knex;
@@ -17,6 +18,8 @@ export interface Dependencies {
   taskQueue: string;
   /** Sends one mail; undefined without `SMTP_URL`, and then messages stay queued. */
   sendMail: ((mail: Mail) => Promise<void>) | undefined;
+  /** How API clients' backends are told what happens. */
+  webhooks: WebhookSettings;
   payment: { windowSeconds: number; triesMax: number };
   log: Logger;
   metrics: Metrics;

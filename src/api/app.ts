@@ -24,6 +24,8 @@ import { makeRates } from './rates';
 import { logRequests, nameRequest } from './request-log';
 import { mount, type Route } from './route';
 import { walletRoutes } from './wallets';
+import { webhookDeliveryRoutes } from './webhook-deliveries';
+import { webhookEndpointRoutes } from './webhook-endpoints';
 import { webhookRoutes } from './webhooks';
 
 export type { ApiDependencies } from './dependencies';
@@ -46,6 +48,8 @@ export function createApp(deps: ApiDependencies): Express {
     ...bookingRoutes(deps, rates),
     ...walletRoutes(deps),
     ...caseRoutes(deps),
+    ...webhookEndpointRoutes(deps),
+    ...webhookDeliveryRoutes(deps),
     ...codecRoutes(deps),
     ...codecSignInRoutes(deps, sessions),
     ...paymentRoutes(deps),

@@ -4,6 +4,7 @@ import type { PayloadCodec } from '@temporalio/common';
 import type { Knex } from 'knex';
 import type { Config } from '../config';
 import type { Gateway } from '../gateways/gateway';
+import type { LookUp } from '../public-address';
 import type { Logger, Metrics } from '../telemetry';
 
 export interface ApiDependencies {
@@ -16,6 +17,8 @@ export interface ApiDependencies {
   /** Seals and opens what Temporal stores, for operators; the client above has its own. */
   codec: PayloadCodec;
   gateways: ReadonlyMap<string, Gateway>;
+  /** How hosts of webhook endpoints are found; the process's own way when missing. */
+  lookUp?: LookUp;
   log: Logger;
   metrics: Metrics;
   /** Aborted when the process is told to end: clients that wait for a change are answered at once. */

@@ -45,6 +45,8 @@ const waiting = `
   SELECT
     (SELECT count(*) FROM cases WHERE resolved_at IS NULL) AS cases_open,
     (SELECT count(*) FROM messages WHERE sent_at IS NULL AND next_send_at IS NOT NULL) AS messages_queued,
+    (SELECT count(*) FROM webhook_deliveries WHERE next_try_at IS NOT NULL) AS webhooks_queued,
+    (SELECT count(*) FROM webhook_endpoints WHERE status = 'disabled') AS endpoints_disabled,
     count(*) AS refunds_under_way,
     coalesce(extract(epoch FROM now() - min(created_at)), 0)::double precision AS oldest_seconds
   FROM refunds WHERE status IN ('unsent', 'pending')`;
@@ -52,6 +54,8 @@ const waiting = `
 interface Waiting {
   cases_open: number;
   messages_queued: number;
+  webhooks_queued: number;
+  endpoints_disabled: number;
   refunds_under_way: number;
   oldest_seconds: number;
 }
@@ -76,6 +80,8 @@ export async function refreshGauges(db: Knex, metrics: Metrics): Promise<void> {
   if (now === undefined) return;
   metrics.casesOpen.set(now.cases_open);
   metrics.messagesQueued.set(now.messages_queued);
+  metrics.webhooksQueued.set(now.webhooks_queued);
+  metrics.webhookEndpointsDisabled.set(now.endpoints_disabled);
   metrics.refundsUnderWay.set(now.refunds_under_way);
   metrics.refundOldestSeconds.set(now.oldest_seconds);
 }

@@ -62,6 +62,10 @@ export const explanations: Readonly<Record<FailureType, { when: string; act: str
     when: 'Another operator, or an earlier request, has decided this case.',
     act: 'Read the case: `resolvedBy` and `resolution` say how.',
   },
+  'endpoint-disabled': {
+    when: 'A delivery is to be repeated to a webhook endpoint that answered 410, or took nothing for days.',
+    act: 'Enable the endpoint, then repeat the delivery.',
+  },
   'attempt-over': {
     when: 'The attempt has ended: confirmed, expired, canceled, failed or refunded.',
     act: 'Read the booking. To book again, start a new attempt with a new key.',
