@@ -139,6 +139,41 @@ export async function publishSlot(
   });
 }
 
+/** Calls an offering off, as its provider. */
+export async function callOff(place: Place, offeringId: string): Promise<void> {
+  const path = `/v1/offerings/${offeringId}/cancel`;
+  await callApi(place, provider, { method: 'POST', path, expected: [202] });
+}
+
+/** Cancels a confirmed booking, as its customer. */
+export async function cancelBooking(place: Place, who: Customer, booking: Booking): Promise<Booking> {
+  const path = `/v1/bookings/${booking.id}/cancel`;
+  return callApi(place, who.self, { method: 'POST', path, body: {}, expected: [200] });
+}
+
+/** Watches the free seats of an offering by server-sent events, as a page's EventSource does. */
+export function seatsAsTheyChange(place: Place, offeringId: string): { seen: number[]; end(): void } {
+  const seen: number[] = [];
+  const ending = new AbortController();
+  const watch = async () => {
+    const { signal } = ending;
+    const response = await fetch(`${place.api}/v1/offerings/${offeringId}/events`, { signal });
+    let text = '';
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk).toString();
+      const events = text.split('\n\n');
+      text = events.pop() ?? '';
+      for (const event of events) {
+        const data = /^data: (.*)$/m.exec(event)?.[1];
+        if (data !== undefined) seen.push((JSON.parse(data) as { seatsAvailable: number }).seatsAvailable);
+      }
+    }
+  };
+  // Ending it aborts the request, which is no fault; a stream that breaks by itself shows as a state that never comes.
+  watch().catch(() => undefined);
+  return { seen, end: () => ending.abort() };
+}
+
 /** Reads an offering, as anybody may. */
 export async function readOffering(place: Place, id: string): Promise<Offering> {
   const response = await fetch(`${place.api}/v1/offerings/${id}`);
@@ -169,7 +204,8 @@ export class Customer {
     });
   }
 
-  private get self(): { sub: string; scope: string } {
+  /** Whom the token names. */
+  get self(): { sub: string; scope: string } {
     return { sub: this.name.toLowerCase(), scope: 'bookings' };
   }
 

@@ -3,6 +3,7 @@
  * up so that you can look around and pay by hand. `-- --exit` ends after the story, with 0 only if every step was as told.
  */
 import { parseArgs } from 'node:util';
+import { afterSteps } from './demo-after';
 import { cardSteps } from './demo-cards';
 import { stageOf, type Line, type Step } from './demo-stage';
 import { waySteps } from './demo-ways';
@@ -128,7 +129,7 @@ async function tellSignIn(stack: Stack): Promise<void> {
 function allSteps(stack: Stack): Numbered[] {
   const stage = stageOf(stack);
   const cards = cardSteps(stage);
-  const steps = [...cards.slice(0, -1), ...waySteps(stage), ...cards.slice(-1)];
+  const steps = [...cards.slice(0, -1), ...waySteps(stage), ...afterSteps(stage), ...cards.slice(-1)];
   return steps.map((step, index) => ({ ...step, number: index + 1 }));
 }
 
