@@ -341,12 +341,17 @@ describe('what is heard', () => {
     expect(await heard('charge.refunded')).toMatchObject({ rings: false, reversal: false });
   });
 
-  test('of a refund of ours names the booking', async () => {
+  test('of a refund of ours names the booking, and is no news of others', async () => {
     const { id: ref } = await paid();
     await gateway.refund({
       refundId: 'ref_a', bookingId: 'b1', go: 1, keyNumber: 1, ref, amountMinor: 300, refundRef: null,
     }); // prettier-ignore
-    expect(await heard('refund.created')).toMatchObject({ ref, bookingId: 'b1', reversal: true });
+    expect(await heard('refund.created')).toMatchObject({
+      ref,
+      bookingId: 'b1',
+      rings: true,
+      reversal: false,
+    });
   });
 });
 

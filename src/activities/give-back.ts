@@ -41,7 +41,11 @@ export function giveBackActivities(deps: Dependencies) {
     if (state.status === 'unknown') throw readBackLater(gateway, state);
     if (state.status === 'missing') throw new Error(`Bug: sending ${refundId} found nothing`);
     if (state.status === 'refused' && state.replayed) return tryNextKey(gateway, refund, state.reason);
-    return recordRefund(deps, refund, state, thisWorkflow());
+    if (state.status !== 'refused') return recordRefund(deps, refund, state, thisWorkflow());
+    // It may be refused because others sent the money, or a part of it, and nobody told us.
+    const caseIds = await lookAtReversals(deps, { gateway: refund.gateway, ref: refund.gateway_ref });
+    const progress = await recordRefund(deps, refund, state, thisWorkflow());
+    return withKeepers(progress, caseIds, refund);
   }
 
   /** A refusal that is kept for its key: the next key may pass, but only when the refund is certainly not there. */
@@ -106,4 +110,8 @@ export function giveBackActivities(deps: Dependencies) {
   }
 
   return { sendRefund, readRefund, reportOverdue };
+}
+
+function withKeepers(progress: RefundProgress, caseIds: string[], refund: OwedRefund): RefundProgress {
+  return caseIds.length === 0 ? progress : { ...progress, toKeep: { caseIds, bookingId: refund.booking_id } };
 }

@@ -16,6 +16,7 @@ import { recordHeard } from './heard';
 import { readRefundsAgain } from './refunds';
 import { concernsReversals, lookAtReversals } from './reversals';
 import { recordPayment } from './settle';
+import { methodNamed } from './wallet';
 
 /** What is still owed after a look: refunds to send, and cases that need a workflow to keep them open. */
 export interface Owed {
@@ -49,7 +50,8 @@ export function reconcileActivities(deps: Dependencies) {
       if (reversals && unknown) throw retryLater('unavailable', 'The payment is not settled yet');
       return { refundIds: [], caseIds, bookingId };
     }
-    if (unknown) {
+    // Money of ours that moves in our own transactions is never on its way without us.
+    if (unknown && !methodNamed(gateways, input.gateway).capabilities.insideTransaction) {
       const gateway = gatewayNamed(gateways, input.gateway);
       const state = await gateway.read(input.ref);
       if (state.status === 'unknown') throw readBackLater(gateway, state);

@@ -37,8 +37,8 @@ export async function giveBack(inbox: Inbox, refundId: string, tell: Tell): Prom
   }
 }
 
-function send(refundId: string): Promise<RefundProgress> {
-  return patient.sendRefund.executeWithOptions({ summary: 'Send the refund' }, [refundId]);
+async function send(refundId: string): Promise<RefundProgress> {
+  return kept(await patient.sendRefund.executeWithOptions({ summary: 'Send the refund' }, [refundId]));
 }
 
 async function read(inbox: Inbox, refundId: string): Promise<RefundProgress> {
@@ -46,6 +46,11 @@ async function read(inbox: Inbox, refundId: string): Promise<RefundProgress> {
     { summary: 'Read the refund at the gateway' },
     [refundId, inbox.takeRings()],
   );
+  return kept(progress);
+}
+
+/** Cases that were seen on the way are given their keepers. */
+async function kept(progress: RefundProgress): Promise<RefundProgress> {
   const { caseIds = [], bookingId = null } = progress.toKeep ?? {};
   for (const caseId of caseIds) await startKeeper(caseId, bookingId);
   return progress;
