@@ -174,6 +174,8 @@ class Start {
         STRIPE_SECRET_KEY: secrets.stripeSecretKey,
         STRIPE_WEBHOOK_SECRET: secrets.stripeWebhookSecret,
         STRIPE_API_BASE: stripeBase,
+        // A developer's backend is on the same machine.
+        WEBHOOKS_ALLOW_PRIVATE: env['WEBHOOKS_ALLOW_PRIVATE'] || 'true',
         SMTP_URL: mail.smtpUrl,
         MAIL_FROM: env['MAIL_FROM'] || 'Payfirst <bookings@payfirst.test>',
       }),

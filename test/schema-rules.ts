@@ -225,6 +225,16 @@ export const rules: Rule[] = [
     guards: { messages_pkey: dropConstraint('messages', 'messages_pkey') },
   },
   {
+    rule: 'an endpoint is told of an event once',
+    before: `INSERT INTO webhook_endpoints (id, url, events, secret) VALUES ('e', 'https://shop.example', '{case.opened}', 's') ON CONFLICT DO NOTHING`,
+    tries: ['one', 'two'].map(
+      (id) =>
+        `INSERT INTO webhook_deliveries (id, endpoint_id, type, subject, data) VALUES ('${id}', 'e', 'booking.confirmed', 'x', '{}')`,
+    ),
+    allowed: 1,
+    guards: { webhook_deliveries_once: dropConstraint('webhook_deliveries', 'webhook_deliveries_once') },
+  },
+  {
     rule: 'an event is heard once',
     tries: Array<string>(2).fill(
       `INSERT INTO gateway_events (gateway, event_id, type, heard_at) VALUES ('stub', 'evt_1', 'paid', now())`,

@@ -20,7 +20,7 @@ const lanesPerEndpoint = 4;
  * Seconds from a failed post to the next one; after the last the delivery is given up, 75 hours after the event.
  * Source: Standard Webhooks 1.0.0, "Deliverability and reliability", the example schedule
  */
-export const gapsSeconds = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+const gapsSeconds = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
 /** Up to this part is added to each gap by chance, lest all that failed together come back together. */
 const jitter = 0.1;
@@ -62,16 +62,11 @@ export function webhookCourier(deps: Dependencies) {
   }
 
   async function endpointsWithWork(except: string[]): Promise<string[]> {
-    const rows = await db('webhook_endpoints as e')
-      .where({ status: 'enabled' })
-      .whereNotIn('id', except)
-      .whereExists((due) =>
-        due
-          .from('webhook_deliveries as d')
-          .whereRaw('d.endpoint_id = e.id')
-          .where('d.next_try_at', '<=', db.fn.now()),
-      )
-      .select<{ id: string }[]>('id');
+    const { rows } = await db.raw<{ rows: { id: string }[] }>(
+      `SELECT e.id FROM webhook_endpoints AS e WHERE e.status = 'enabled' AND e.id <> ALL (?) AND EXISTS
+         (SELECT FROM webhook_deliveries AS d WHERE d.endpoint_id = e.id AND d.next_try_at <= now())`,
+      [except],
+    );
     return rows.map(({ id }) => id);
   }
 
