@@ -464,7 +464,13 @@ CREATE OR REPLACE FUNCTION public.end_hold()
  LANGUAGE plpgsql
 AS $function$
 BEGIN
+  PERFORM lock_customer(NEW.customer_id, NEW.quote -> 'items');
   UPDATE holds SET held_until = now() WHERE booking_id = NEW.booking_id AND held_until > now();
+  IF NEW.status <> 'confirmed' THEN
+    -- Waits for whoever looked at a seat before it was held: that one keeps it locked till its end, and cannot have it.
+    -- A booking just made has seats in hand, so it must not wait; what is skipped then is free when the hold's time is up.
+    PERFORM FROM seats AS s WHERE s.held_by = NEW.booking_id ORDER BY s.offering_id, s.seat_no FOR UPDATE;
+  END IF;
   PERFORM let_seats_go(NEW.booking_id, NULL);
   RETURN NULL;
 END $function$;
@@ -491,19 +497,26 @@ DECLARE
   claimed jsonb;
   own text[];
   until timestamptz;
+  instant timestamptz;
+  in_a_minute timestamptz;
 BEGIN
   SELECT * INTO attempt FROM attempts AS a WHERE a.booking_id = in_booking_id;
   PERFORM lock_customer(attempt.customer_id, attempt.quote -> 'items');
+  -- Not now(), which is when this transaction began: a hold that was ended since then would look alive for an instant more,
+  -- and the attempt that took it over would be over before anybody could pay.
+  instant := clock_timestamp();
+  in_a_minute := instant + interval '60 seconds';
   -- A live hold of the customer is taken over with its old end. After the end of one, there is none for as long as it is.
-  -- The 60 seconds are for settling what was paid in the last moment of the window.
-  SELECT jsonb_agg(item), array_agg(h.booking_id) FILTER (WHERE h.held_until > now()),
-      min(CASE WHEN h.held_until > now() THEN h.held_until ELSE now() + make_interval(secs => o.hold_seconds + 60) END)
+  -- The 60 seconds are for settling what was paid in the last moment of the window: a hold that has come to them leaves no
+  -- window to take over, and stays with its attempt.
+  SELECT jsonb_agg(item), array_agg(h.booking_id) FILTER (WHERE h.held_until > in_a_minute),
+      min(CASE WHEN h.held_until > in_a_minute THEN h.held_until ELSE instant + make_interval(secs => o.hold_seconds + 60) END)
     INTO claimed, own, until
     FROM jsonb_array_elements(attempt.quote -> 'items') AS item
     JOIN offerings AS o ON o.id = item ->> 'offeringId'
     LEFT JOIN holds AS h ON h.offering_id = o.id AND h.customer_id = attempt.customer_id
     WHERE o.hold_seconds IS NOT NULL
-      AND (h.held_until IS NULL OR h.held_until > now() OR h.held_until + make_interval(secs => o.hold_seconds) <= now());
+      AND (h.held_until IS NULL OR h.held_until > in_a_minute OR h.held_until + make_interval(secs => o.hold_seconds) <= instant);
   IF claimed IS NULL THEN
     RETURN true;
   END IF;
