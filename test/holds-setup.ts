@@ -6,10 +6,9 @@ export const settlingSeconds = 60;
 
 /** What an attempt holds, measured by PostgreSQL, which knows its instants to the microsecond. */
 export interface Hold {
-  /** From the start of the attempt to the end of its hold; null when it began without one. */
-  seconds: number | null;
-  /** From the start of the attempt to the end of its payment window. */
-  windowSeconds: number;
+  /** Seconds from the attempt's start to the end of its window, and from when it could be paid. Its hold began in between. */
+  fromStart: number;
+  fromOpened: number;
   /** From the end of the window to the end of the hold. */
   settlingSeconds: number | null;
   /** Seats held by this attempt, whether their hold still lives or not, by offering. */
@@ -24,8 +23,9 @@ export interface Hold {
 /** Reads what an attempt holds. */
 export async function holdOf(world: World, bookingId: string): Promise<Hold> {
   const result = await world.db.raw<{ rows: Hold[] }>(
-    `SELECT extract(epoch FROM a.hold_until - a.started_at)::float8 AS seconds,
-       extract(epoch FROM a.expires_at - a.started_at)::float8 AS "windowSeconds",
+    `SELECT extract(epoch FROM a.expires_at - a.started_at)::float8 AS "fromStart",
+       extract(epoch FROM a.expires_at - (SELECT max(opened_at) FROM payment_tries AS t
+         WHERE t.booking_id = a.booking_id))::float8 AS "fromOpened",
        extract(epoch FROM a.hold_until - a.expires_at)::float8 AS "settlingSeconds",
        coalesce((SELECT jsonb_object_agg(offering_id, n) FROM
          (SELECT offering_id, count(*) AS n FROM seats WHERE held_by = a.booking_id GROUP BY 1) AS held), '{}') AS seats,
@@ -37,6 +37,13 @@ export async function holdOf(world: World, bookingId: string): Promise<Hold> {
   const [hold] = result.rows;
   if (hold === undefined) throw new Error(`There is no attempt ${bookingId}`);
   return hold;
+}
+
+/** The window is as long as a hold of so many seconds, and the hold ends when the time for settling is over as well. */
+export function expectWindow(hold: Hold, seconds: number): void {
+  expect(hold.settlingSeconds).toBe(settlingSeconds);
+  expect(hold.fromOpened).toBeLessThanOrEqual(seconds);
+  expect(hold.fromStart).toBeGreaterThanOrEqual(seconds);
 }
 
 /** Ends of the holds that an offering remembers, by customer: whether each still lives. */
