@@ -126,26 +126,21 @@ DECLARE
   claimed jsonb;
   own text[];
   until timestamptz;
-  instant timestamptz;
-  in_a_minute timestamptz;
+  in_a_minute timestamptz := now() + interval '60 seconds';
 BEGIN
   SELECT * INTO attempt FROM attempts AS a WHERE a.booking_id = in_booking_id;
   PERFORM lock_customer(attempt.customer_id, attempt.quote -> 'items');
-  -- Not now(), which is when this transaction began: a hold that was ended since then would look alive for an instant more,
-  -- and the attempt that took it over would be over before anybody could pay.
-  instant := clock_timestamp();
-  in_a_minute := instant + interval '60 seconds';
   -- A live hold of the customer is taken over with its old end. After the end of one, there is none for as long as it is.
   -- The 60 seconds are for settling what was paid in the last moment of the window: a hold that has come to them leaves no
-  -- window to take over, and stays with its attempt.
+  -- window to take over. Nor does one that ended since this transaction began, although it ends after now().
   SELECT jsonb_agg(item), array_agg(h.booking_id) FILTER (WHERE h.held_until > in_a_minute),
-      min(CASE WHEN h.held_until > in_a_minute THEN h.held_until ELSE instant + make_interval(secs => o.hold_seconds + 60) END)
+      min(CASE WHEN h.held_until > in_a_minute THEN h.held_until ELSE now() + make_interval(secs => o.hold_seconds + 60) END)
     INTO claimed, own, until
     FROM jsonb_array_elements(attempt.quote -> 'items') AS item
     JOIN offerings AS o ON o.id = item ->> 'offeringId'
     LEFT JOIN holds AS h ON h.offering_id = o.id AND h.customer_id = attempt.customer_id
     WHERE o.hold_seconds IS NOT NULL
-      AND (h.held_until IS NULL OR h.held_until > in_a_minute OR h.held_until + make_interval(secs => o.hold_seconds) <= instant);
+      AND (h.held_until IS NULL OR h.held_until > in_a_minute OR h.held_until + make_interval(secs => o.hold_seconds) <= now());
   IF claimed IS NULL THEN
     RETURN true;
   END IF;

@@ -4,7 +4,7 @@ import type { Dependencies } from '../src/activities/dependencies';
 import { openActivities } from '../src/activities/open';
 import { settleActivities } from '../src/activities/settle';
 import { freshDatabase, type FreshDatabase } from './database';
-import { nextId, payingDependencies, settling, type Wanted } from './settling-setup';
+import { addAttempts, addSlot, nextId, payingDependencies, settling, type Wanted } from './settling-setup';
 
 /** Who pays, how, and for what. */
 export interface Payer {
@@ -134,4 +134,36 @@ export async function stillborn(db: Knex): Promise<string[]> {
     .whereRaw('(expires_at IS NULL OR expires_at < now())')
     .select<{ booking_id: string }[]>('booking_id');
   return rows.map((row) => row.booking_id);
+}
+
+/** Waits until that many sessions of this database wait for a lock, or until there is no need to. */
+async function untilWaiting(db: Knex, count: number, needless = () => false): Promise<void> {
+  while (!needless()) {
+    const { rows } = await db.raw<{ rows: { waiting: number }[] }>(
+      "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    );
+    if ((rows[0]?.waiting ?? 0) >= count) return;
+  }
+}
+
+/** Ends an attempt while another one, which saw its seat free before it was held, keeps that seat locked. */
+export async function endWhileLookedAt(counter: Counter, holdSeconds: number): Promise<void> {
+  const { db } = counter;
+  const offeringId = await addSlot(db, 2, { holdSeconds });
+  const [held = ''] = await addAttempts(db, [[{ offeringId, seats: 1 }]], { customerId: nextId('cus_') });
+  const [rival = ''] = await addAttempts(db, [[{ offeringId, seats: 2 }]], { customerId: 'rival' });
+  const holding = await db.transaction();
+  await holding.raw('SELECT hold_seats(?)', [held]);
+  const elsewhere = await db.transaction();
+  await elsewhere('seats').where({ offering_id: offeringId, seat_no: 2 }).forUpdate();
+  // It sees both seats free and waits for the first; then it keeps that one locked, held or not, and waits for the second.
+  const settled = counter.settle(rival);
+  await untilWaiting(db, 1);
+  await holding.commit();
+  await untilWaiting(db, 1);
+  let over = false;
+  const ended = counter.end(held).then(() => (over = true));
+  await untilWaiting(db, 2, () => over);
+  await elsewhere.rollback();
+  await Promise.all([settled, ended]);
 }
