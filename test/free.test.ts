@@ -9,6 +9,7 @@ import {
   seatsFree,
   Shopper,
 } from './book-setup';
+import { cartOf, publishAll, readCart } from './carts-setup';
 import { startWorld, type Answer, type Json, type World } from './world';
 
 let world: World;
@@ -219,27 +220,21 @@ test('items that are free and items that are not are paid together, and are book
 });
 
 test('a cart of free things is converted by its start; with one that is not it is paid', async () => {
-  const slots = await Promise.all([publish(world, { price: nothing }), publish(world, { price: nothing })]);
-  const fill = async (...ids: string[]): Promise<string> => {
-    const { body: cart } = await ada.call('POST', '/v1/carts', {});
-    for (const id of ids)
-      expect((await ada.call('PUT', `/v1/carts/${cart.id}/items/${id}`, {})).status).toBe(200);
-    return String(cart.id);
-  };
-  const cartId = await fill(...slots);
+  const slots = await publishAll(world, { price: nothing }, { price: nothing });
+  const cartId = await cartOf(ada, slots);
   const { status, body } = await ask(ada, cartId);
   expect([status, body.status, body.items.length]).toEqual([201, 'confirmed', 2]);
-  expect((await ada.call('GET', `/v1/carts/${cartId}`)).body.status).toBe('converted');
+  expect((await readCart(ada, cartId)).status).toBe('converted');
   expect(await world.db('carts').where({ id: cartId }).first()).toMatchObject({ booking_id: body.id });
   expect(await expectOneEnd(world, body.id)).toBe('confirmed');
   await expectNoMoney(body.id);
   const twice = await ask(ada, cartId, undefined, 'another-key');
   expect([twice.status, twice.body.type]).toEqual([409, '/problems/cart-converted']);
 
-  const mixed = await fill(await publish(world, { price: nothing }), await publish(world));
+  const mixed = await cartOf(ada, await publishAll(world, { price: nothing }, {}));
   const started = await ask(ada, mixed, { method: 'stripe' }, 'mixed');
   expect(started).toMatchObject({ status: 201, body: { status: 'awaiting_payment' } });
   await pay(world, started.body);
   expect(await expectOneEnd(world, started.body.id)).toBe('confirmed');
-  expect((await ada.call('GET', `/v1/carts/${mixed}`)).body.status).toBe('converted');
+  expect((await readCart(ada, mixed)).status).toBe('converted');
 });

@@ -11,8 +11,10 @@ import {
   Shopper,
   tracesOf,
 } from './book-setup';
+import { cartOf } from './carts-setup';
 import { expectWindow, holdOf, letTimePass, remembered, settlingSeconds } from './holds-setup';
-import { eventually, startWorld, type Answer, type Json, type World } from './world';
+import { balanceOf, credit } from './wallet-setup';
+import { eventually, startWorld, type Json, type World } from './world';
 
 const holdSeconds = 600;
 
@@ -45,20 +47,6 @@ afterEach(() => world.sandbox.clearFaults());
 const declined = 'pm_card_visa_chargeDeclinedInsufficientFunds';
 
 const taken = { status: 409, body: { type: '/problems/slot-unavailable' } };
-
-/** A start that is paid from the wallet. */
-function bookFromWallet(shopper: Shopper, offeringId: string): Promise<Answer> {
-  const body = { ...shopper.request(offeringId), payment: { method: 'wallet' } };
-  return shopper.call('POST', '/v1/bookings', body, `wallet-${offeringId}`);
-}
-
-async function fillWallet(shopper: Shopper, amountMinor: number): Promise<void> {
-  await world.db.raw("SELECT move_wallet_money(?, 'credit', ?, 'EUR', ?, NULL, NULL, NULL)", [
-    `credit-${shopper.sub}`,
-    shopper.sub,
-    amountMinor,
-  ]);
-}
 
 /** The attempt has ended, and the transaction that ended it wrote its seats and its remembered hold as well. */
 async function expectClearedAsItEnded(slot: string, bookingId: string, status: string): Promise<void> {
@@ -209,41 +197,26 @@ test('the window of several offerings is the shortest of their holds, and each s
 
 test('a cart holds all of its slots while it is paid', async () => {
   const slots = await Promise.all([publish(world, { holdSeconds: 400 }), publish(world, { holdSeconds })]);
-  const { body: cart } = await ada.call('POST', '/v1/carts', {});
-  for (const slot of slots)
-    expect((await ada.call('PUT', `/v1/carts/${cart.id}/items/${slot}`, {})).status).toBe(200);
+  const cartId = await cartOf(ada, slots);
   expect(await Promise.all(slots.map((slot) => seatsFree(world, slot)))).toEqual([1, 1]);
-  const { payment, customer } = ada.request([]);
-  const { status, body } = await ada.call(
-    'POST',
-    '/v1/bookings',
-    { cartId: cart.id, payment, customer },
-    'a-key',
-  );
-  expect(status).toBe(201);
-  const held = await holdOf(world, body.id);
+  const booking = await ada.start({ cartId });
+  const held = await holdOf(world, booking.id);
   expectWindow(held, 400);
   expect(held).toMatchObject({ seats: Object.fromEntries(slots.map((slot) => [slot, 1])), whole: true });
   expect(await Promise.all(slots.map((slot) => seatsFree(world, slot)))).toEqual([0, 0]);
   for (const slot of slots) expect(await grace.book(slot)).toMatchObject(taken);
-  await pay(world, body);
-  expect(await expectOneEnd(world, body.id)).toBe('confirmed');
+  await pay(world, booking);
+  expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
 });
 
 test('the holder who pays from the wallet in another attempt gets the held seat; nobody else does', async () => {
   const slot = await publish(world, { holdSeconds });
-  await Promise.all([ada, grace].map((shopper) => fillWallet(shopper, priceMinor)));
+  await Promise.all([ada, grace].map((shopper) => credit(world, shopper, priceMinor)));
   const booking = await ada.start(slot);
-  expect(await bookFromWallet(grace, slot)).toMatchObject(taken);
-  const answer = await bookFromWallet(ada, slot);
+  expect(await grace.book(slot, 'wallet', 'wallet')).toMatchObject(taken);
+  const answer = await ada.book(slot, 'wallet', 'wallet');
   expect(answer).toMatchObject({ status: 201, body: { status: 'confirmed' } });
-  const balances = await world.db('wallets').whereIn('customer_id', [ada.sub, grace.sub]).select<Json[]>();
-  expect(balances.map((one) => [one.customer_id, Number(one.balance_minor)]).toSorted()).toEqual(
-    [
-      [ada.sub, 0],
-      [grace.sub, priceMinor],
-    ].toSorted(),
-  );
+  expect([await balanceOf(ada), await balanceOf(grace)]).toEqual([0, priceMinor]);
   expect(await rowsThatCount(world, [answer.body.id])).toMatchObject({ bookings: 1, seats: 1, payments: 1 });
   expect(await holdOf(world, booking.id)).toMatchObject({ seats: {} });
   expect(await remembered(world, slot)).toEqual({ [ada.sub]: false });
