@@ -2,7 +2,7 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Knex } from 'knex';
 import { isId, isOpen } from '../booking';
-import type { AttemptRow, CaseRow, PaymentRow } from '../database';
+import type { AttemptRow, PaymentRow } from '../database';
 import type { PaymentState } from '../gateways/gateway';
 import {
   bookingWorkflowId,
@@ -41,18 +41,15 @@ export function reconcileActivities(deps: Dependencies) {
     if (mayRun && (await ringAttempt(attempt.booking_id, heard))) {
       return { refundIds: [], caseIds: [], bookingId };
     }
-    const caseIds: string[] = [];
     if (await worthReading(input)) {
       const gateway = gatewayNamed(gateways, input.gateway);
       const state = await gateway.read(input.ref);
       if (state.status === 'unknown') throw readBackLater(gateway, state);
-      if (state.status === 'paid') {
-        const caseId = await recordStray(input, attempt, state, state.bookingId ?? null, heard);
-        if (caseId !== undefined) caseIds.push(caseId);
-      }
+      if (state.status === 'paid') await recordStray(input, attempt, state, state.bookingId ?? null, heard);
     }
-    caseIds.push(...(await lookAtRefunds(input)));
-    return { refundIds: await unsentRefunds(input), caseIds, bookingId };
+    const payment = { gateway: input.gateway, gateway_ref: input.ref };
+    await readRefundsAgain(deps, payment, () => ({ workflowId: null }));
+    return { refundIds: await unsentRefunds(input), caseIds: await casesToKeep(input), bookingId };
   }
 
   /** The attempt that opened this payment object. Bearing an attempt's id is not enough: anybody may write metadata. */
@@ -90,19 +87,18 @@ export function reconcileActivities(deps: Dependencies) {
     paid: Extract<PaymentState, { status: 'paid' }>,
     claimed: string | null,
     heard: readonly Ring[],
-  ): Promise<string | undefined> {
+  ): Promise<void> {
     if (attempt !== undefined) {
       const captured = { bookingId: attempt.booking_id, gateway: input.gateway, ref: input.ref, paid };
-      await recordPayment(deps, captured, heard);
-      return undefined;
+      return recordPayment(deps, captured, heard);
     }
     // Another shop on the same account may write anything into its metadata.
     if (claimed === null || !isId('booking', claimed)) {
       metrics.notOurs.inc({ gateway: input.gateway });
       log.info({ event: 'payment.not-ours', gateway: input.gateway });
-      return undefined;
+      return;
     }
-    return db.transaction((trx) => recordUnmatched(trx, input, paid, claimed));
+    await db.transaction((trx) => recordUnmatched(trx, input, paid, claimed));
   }
 
   /** Money that carries an id of ours, but the attempt is not in our tables: never refunded by itself, a person looks. */
@@ -111,7 +107,7 @@ export function reconcileActivities(deps: Dependencies) {
     input: ReconcileInput,
     paid: Extract<PaymentState, { status: 'paid' }>,
     claimed: string,
-  ): Promise<string> {
+  ): Promise<void> {
     const paymentId = deriveId('payment', input.gateway, paid.chargeRef);
     const caseId = deriveId('case', 'unmatched-payment', paymentId);
     const written = await trx('payments')
@@ -128,7 +124,7 @@ export function reconcileActivities(deps: Dependencies) {
       .onConflict(['gateway', 'gateway_payment_id'])
       .ignore()
       .returning('id');
-    if (written.length === 0) return caseId;
+    if (written.length === 0) return;
     await trx('cases').insert({
       id: caseId,
       workflow_id: caseWorkflowId(caseId),
@@ -139,17 +135,21 @@ export function reconcileActivities(deps: Dependencies) {
       detail: `${input.gateway} captured ${input.ref} in the name of ${claimed}, which did not open it or is not in our records.`,
     });
     log.error({ event: 'payment.unmatched', bookingId: claimed, gateway: input.gateway, caseId });
-    return caseId;
   }
 
-  /** Late bad news of refunds, each with a case that the workflow must give a keeper. */
-  async function lookAtRefunds(input: ReconcileInput): Promise<string[]> {
-    const payment = { gateway: input.gateway, gateway_ref: input.ref };
-    const caseIds = await readRefundsAgain(deps, payment, () => ({ workflowId: null }));
-    if (caseIds.length === 0) return [];
-    // A case that the attempt's or another workflow keeps open needs no second keeper.
-    const own = await db<CaseRow>('cases').whereIn('id', caseIds).whereRaw("workflow_id = 'case/' || id");
-    return own.map((row) => row.id);
+  /**
+   * Open cases of this payment that need a workflow of their own: not those that the attempt's or another workflow keeps.
+   * Asked of the rows, so that a second go finds the case whose first go was cut off before it could tell.
+   */
+  async function casesToKeep(input: ReconcileInput): Promise<string[]> {
+    const rows = await db('cases')
+      .join('payments', 'payments.id', 'cases.payment_id')
+      .where({ 'payments.gateway': input.gateway, 'payments.gateway_ref': input.ref })
+      .whereNull('cases.resolved_at')
+      .whereRaw("cases.workflow_id = 'case/' || cases.id")
+      .orderBy('cases.id')
+      .select<{ id: string }[]>('cases.id');
+    return rows.map((row) => row.id);
   }
 
   async function unsentRefunds(input: ReconcileInput): Promise<string[]> {
