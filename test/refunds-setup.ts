@@ -242,15 +242,15 @@ export async function expectBooksToBalance(world: World, notOurs = 0): Promise<v
   });
   const fromWallets = rows.filter((row) => row.gateway === 'wallet');
   expect(await movedInWallets(world)).toEqual({
-    payment: -sum(fromWallets, (row) => row.amount_minor),
+    payment: sum(fromWallets, (row) => row.amount_minor),
     refund: sum(fromWallets, (row) => row.returned_minor - row.by_hand_minor),
   });
 }
 
-/** What left the wallets for bookings, below zero, and what came back. */
+/** What left the wallets for bookings, and what came back. */
 async function movedInWallets(world: World): Promise<{ payment: number; refund: number }> {
   const { rows } = await world.db.raw<{ rows: { payment: string; refund: string }[] }>(
-    `SELECT coalesce(sum(amount_minor) FILTER (WHERE kind = 'payment'), 0) AS payment,
+    `SELECT coalesce(-sum(amount_minor) FILTER (WHERE kind = 'payment'), 0) AS payment,
        coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund'), 0) AS refund
      FROM wallet_entries WHERE account = 'customer'`,
   );
