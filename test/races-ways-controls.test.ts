@@ -277,6 +277,13 @@ describe('a held seat', () => {
     expect(without).not.toEqual([]);
   });
 
+  test('stays held after its attempt without the trigger that ends holds', async () => {
+    await db.raw('DROP TRIGGER attempts_end_hold ON attempts');
+    const items = [{ offeringId: await addSlot(db, 1, { holdSeconds }), seats: 1 }];
+    await counter.end(await hold(nextId('cus_'), items));
+    expect(await auditBooks(db)).toEqual([expect.stringContaining('only an open attempt holds seats')]);
+  });
+
   test('stays held after its attempt where the end does not wait for who looks at it', async () => {
     await rewrite(db, 'end_hold', [[/PERFORM FROM seats [^;]*;/, 'NULL;']]);
     let wrong: string[] = [];
