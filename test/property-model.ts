@@ -235,7 +235,8 @@ function quoted(items: readonly { offeringId: string; seats: number; priceMinor:
   return items.map((item) => `${item.offeringId} ${item.seats} ${item.priceMinor}`).sort();
 }
 
-function isUndecided(status: Attempt['status']): boolean {
+/** Whether nothing has come of an attempt yet. */
+export function isUndecided(status: Attempt['status']): boolean {
   return status === 'new' || status === 'awaiting_payment' || status === 'processing';
 }
 

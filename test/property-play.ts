@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import type { Knex } from 'knex';
+import type { FreshDatabase } from './database';
 import { commandLists } from './property-commands';
 import { comeToRest, expectSound, expectSoundAtRest } from './property-invariants';
 import { Model } from './property-model';
@@ -14,6 +15,8 @@ export interface Plan {
   /** Of a failure that is played again. */
   path?: string;
   replayPath?: string;
+  /** false: the first failure is told as it came. */
+  shrink?: boolean;
 }
 
 /** The plan that the environment asks for. */
@@ -46,8 +49,25 @@ async function setUp(db: Knex): Promise<{ model: Model; real: Shop }> {
   return { model, real: shop };
 }
 
-/** Plays lists until one fails or all are played. Returns undefined, or the failure with the line that plays it again. */
-export async function play(db: Knex, plan: Plan): Promise<string | undefined> {
+/** A list that failed. */
+export interface Failure {
+  /** What failed, the commands that led there, and the line that plays them again. */
+  report: string;
+  /** Plays this list alone. */
+  again: Plan;
+}
+
+/** Commits without waiting for the disk: a crash of PostgreSQL is not among the things that happen here. */
+export async function commitHastily({ db, url }: FreshDatabase): Promise<void> {
+  await db.raw('ALTER DATABASE ?? SET synchronous_commit = off', [new URL(url).pathname.slice(1)]);
+  await db.raw('SET synchronous_commit = off');
+}
+
+/**
+ * Plays lists until one fails or all are played.
+ * @returns the failure, or undefined
+ */
+export async function play(db: Knex, plan: Plan): Promise<Failure | undefined> {
   const property = fc.asyncProperty(commandLists(plan.replayPath), async ([offerings, commands]) => {
     const { model, real } = await setUp(db);
     for (const publish of offerings) await publish.act(model, real);
@@ -63,14 +83,15 @@ export async function play(db: Knex, plan: Plan): Promise<string | undefined> {
   const details = await fc.check(property, {
     numRuns: plan.runs,
     includeErrorInReport: true,
+    // What was shrunk before is not shrunk again.
+    endOnFailure: plan.shrink === false || plan.path !== undefined,
     ...(plan.seed === undefined ? {} : { seed: plan.seed }),
-    ...(plan.path === undefined ? {} : { path: plan.path, endOnFailure: true }),
+    ...(plan.path === undefined ? {} : { path: plan.path }),
   });
   if (!details.failed) return undefined;
-  const report = (await fc.asyncDefaultReportMessage(details)) ?? '';
-  const replay = /replayPath="([^"]*)"/.exec(report)?.[1] ?? '';
-  const again =
-    `PROPERTY_SEED=${details.seed} PROPERTY_PATH='${details.counterexamplePath}' PROPERTY_REPLAY='${replay}'` +
-    ' npm test -- property.test';
-  return `${report}\n\nPlay it again: ${again}`;
+  const told = (await fc.asyncDefaultReportMessage(details)) ?? '';
+  const [seed, path] = [details.seed, details.counterexamplePath ?? ''];
+  const replayPath = /replayPath="([^"]*)"/.exec(told)?.[1] ?? '';
+  const line = `PROPERTY_SEED=${seed} PROPERTY_PATH='${path}' PROPERTY_REPLAY='${replayPath}' npm test -- property.test`;
+  return { report: `${told}\n\nPlay it again: ${line}`, again: { runs: 1, seed, path, replayPath } };
 }
