@@ -19,7 +19,7 @@ import {
 } from './settling-setup';
 
 /** Most rounds until the fault must have been seen. Most are seen in the first. */
-const rounds = 20;
+const rounds = 60;
 
 let database: FreshDatabase;
 let db: Knex;

@@ -27,7 +27,7 @@ import {
 } from './ways-setup';
 
 /** Most rounds until the fault must have been seen. Most are seen in the first. */
-const rounds = 20;
+const rounds = 60;
 /** Longer than any test. */
 const holdSeconds = 600;
 /** A pause in which the others arrive: it widens the window, it does not make it. */
