@@ -160,7 +160,7 @@ COMMENT ON FUNCTION hold_seats IS 'Holds the seats of a new attempt where its of
 
 CREATE FUNCTION move_wallet_money(
   in_id text, in_kind text, in_customer_id text, in_currency text, in_amount_minor integer, in_booking_id text,
-  in_note text, in_request_hash text
+  in_note text, in_request_hash text, in_made_by text DEFAULT NULL
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO wallets (customer_id, currency) VALUES (in_customer_id, in_currency) ON CONFLICT DO NOTHING;
@@ -168,10 +168,10 @@ BEGIN
   IF EXISTS (SELECT FROM wallet_entries AS e WHERE e.id = in_id) THEN
     RETURN false;
   END IF;
-  INSERT INTO wallet_entries (id, account, customer_id, currency, amount_minor, kind, booking_id, note, request_hash) VALUES
-    (in_id, 'customer', in_customer_id, in_currency, in_amount_minor, in_kind, in_booking_id, in_note, in_request_hash),
+  INSERT INTO wallet_entries (id, account, customer_id, currency, amount_minor, kind, booking_id, note, request_hash, made_by) VALUES
+    (in_id, 'customer', in_customer_id, in_currency, in_amount_minor, in_kind, in_booking_id, in_note, in_request_hash, in_made_by),
     (in_id, CASE in_kind WHEN 'credit' THEN 'issued' ELSE 'spent' END, NULL, in_currency, -in_amount_minor, in_kind,
-      in_booking_id, in_note, in_request_hash);
+      in_booking_id, in_note, in_request_hash, in_made_by);
   RETURN true;
 END $$;
 COMMENT ON FUNCTION move_wallet_money IS 'Moves money into a wallet (above zero) or out of it (below), both sides at once. False: this movement was made before.';

@@ -323,6 +323,7 @@ CREATE TABLE wallet_entries (
   kind text NOT NULL,
   booking_id text,
   note text,
+  made_by text,
   request_hash text,
   at timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT wallet_entries_pkey PRIMARY KEY (id, account),
@@ -334,6 +335,7 @@ CREATE TABLE wallet_entries (
 COMMENT ON TABLE wallet_entries IS 'Double entry: a movement is two entries of one id that sum to zero, one in the customer''s account and one in ours.';
 COMMENT ON COLUMN wallet_entries.id IS 'Derived from what caused the movement, so the same cause moves money once.';
 COMMENT ON COLUMN wallet_entries.account IS 'customer: the wallet. issued: what operators credited. spent: what was paid for bookings and given back for them.';
+COMMENT ON COLUMN wallet_entries.made_by IS 'Of an operator''s credit: the subject of their token.';
 COMMENT ON COLUMN wallet_entries.request_hash IS 'Of an operator''s credit: tells an honest repeat of its Idempotency-Key from another body.';
 CREATE INDEX wallet_entries_by_customer ON wallet_entries USING btree (customer_id, at DESC, id) WHERE customer_id IS NOT NULL;
 
@@ -586,7 +588,7 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION make_seats() IS 'An offering is born with exactly its capacity in seats.';
 
-CREATE OR REPLACE FUNCTION public.move_wallet_money(in_id text, in_kind text, in_customer_id text, in_currency text, in_amount_minor integer, in_booking_id text, in_note text, in_request_hash text)
+CREATE OR REPLACE FUNCTION public.move_wallet_money(in_id text, in_kind text, in_customer_id text, in_currency text, in_amount_minor integer, in_booking_id text, in_note text, in_request_hash text, in_made_by text DEFAULT NULL::text)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
@@ -596,13 +598,13 @@ BEGIN
   IF EXISTS (SELECT FROM wallet_entries AS e WHERE e.id = in_id) THEN
     RETURN false;
   END IF;
-  INSERT INTO wallet_entries (id, account, customer_id, currency, amount_minor, kind, booking_id, note, request_hash) VALUES
-    (in_id, 'customer', in_customer_id, in_currency, in_amount_minor, in_kind, in_booking_id, in_note, in_request_hash),
+  INSERT INTO wallet_entries (id, account, customer_id, currency, amount_minor, kind, booking_id, note, request_hash, made_by) VALUES
+    (in_id, 'customer', in_customer_id, in_currency, in_amount_minor, in_kind, in_booking_id, in_note, in_request_hash, in_made_by),
     (in_id, CASE in_kind WHEN 'credit' THEN 'issued' ELSE 'spent' END, NULL, in_currency, -in_amount_minor, in_kind,
-      in_booking_id, in_note, in_request_hash);
+      in_booking_id, in_note, in_request_hash, in_made_by);
   RETURN true;
 END $function$;
-COMMENT ON FUNCTION move_wallet_money(text,text,text,text,integer,text,text,text) IS 'Moves money into a wallet (above zero) or out of it (below), both sides at once. False: this movement was made before.';
+COMMENT ON FUNCTION move_wallet_money(text,text,text,text,integer,text,text,text,text) IS 'Moves money into a wallet (above zero) or out of it (below), both sides at once. False: this movement was made before.';
 
 CREATE OR REPLACE FUNCTION public.refusal_of(attempt attempts)
  RETURNS text

@@ -38,7 +38,11 @@ export function reconcileActivities(deps: Dependencies) {
     await recordHeard(db, bookingId, heard);
     // With an id in the event, its workflow was rung and found over a moment ago; an open row makes that doubtful.
     const mayRun = attempt !== undefined && (input.bookingId === null || isOpen(attempt.status));
-    if (mayRun && (await ringAttempt(attempt.booking_id, heard))) {
+    if (mayRun && (await passOn(bookingWorkflowId(attempt.booking_id), heard))) {
+      return { refundIds: [], caseIds: [], bookingId };
+    }
+    const keeper = await keeperOf(input);
+    if (keeper !== undefined && (await passOn(keeper, heard))) {
       return { refundIds: [], caseIds: [], bookingId };
     }
     if (await worthReading(input)) {
@@ -61,11 +65,31 @@ export function reconcileActivities(deps: Dependencies) {
       .first<AttemptRow | undefined>();
   }
 
-  /** Passes the ring on. False when the attempt's workflow is gone although its row is open: then we do its work here. */
-  async function ringAttempt(bookingId: string, heard: readonly Ring[]): Promise<boolean> {
+  /**
+   * The keeper of a case that follows a refund which its operator had sent again. Rings do not reach it by themselves; and
+   * whoever else followed the refund would leave it waiting for an end that it is never told of.
+   */
+  async function keeperOf(input: ReconcileInput): Promise<string | undefined> {
+    const found = await db('cases')
+      .join('refunds', 'refunds.id', 'cases.refund_id')
+      .join('payments', 'payments.id', 'refunds.payment_id')
+      .where({
+        'payments.gateway': input.gateway,
+        'payments.gateway_ref': input.ref,
+        resolution: 'retry-refund',
+      })
+      .whereIn('refunds.status', ['unsent', 'pending'])
+      .whereLike('cases.workflow_id', 'case/%')
+      .orderBy('cases.resolved_at', 'desc')
+      .first<{ workflow_id: string } | undefined>('cases.workflow_id');
+    return found?.workflow_id;
+  }
+
+  /** Passes the ring on to a workflow. False when it is gone although its rows are open: then we do its work here. */
+  async function passOn(workflowId: string, heard: readonly Ring[]): Promise<boolean> {
     const ring: Ring = heard[0] ?? { by: 'operator', at: new Date().toISOString() };
     try {
-      await deps.temporal.workflow.getHandle(bookingWorkflowId(bookingId)).signal(doorbellSignal, ring);
+      await deps.temporal.workflow.getHandle(workflowId).signal(doorbellSignal, ring);
       return true;
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return false;

@@ -318,6 +318,9 @@ export function refundActivities(deps: Dependencies) {
     return db.transaction(async (trx) => {
       const refund = await readOwed(trx, refundId);
       if (refund.booking_id !== null) await lockAttempt(trx, refund.booking_id);
+      // Its end may have been written by a workflow that heard of it while this one waited.
+      const { status } = await readOwed(trx, refundId);
+      if (status === 'succeeded') return { refundId, status };
       await moveAttempt(trx, refund, ['refunding'], 'needs_attention');
       const caseId = await openCase(trx, {
         kind: 'refund-overdue',
