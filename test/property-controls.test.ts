@@ -29,6 +29,7 @@ const guards: [guard: string, off: (db: Knex) => Promise<void>, found: RegExp][]
     'a held seat is its holder’s',
     async (db) => {
       await rewrite(db, 'take_seats', [['held_by = ANY (in_own)', 'true']]);
+      await rewrite(db, 'seats_free', [['s.held_until IS NULL', 'true']]);
       await db.raw('DROP TRIGGER seats_live_hold ON seats');
     },
     /only this speaks against it|has a hold there/,
@@ -38,8 +39,9 @@ const guards: [guard: string, off: (db: Knex) => Promise<void>, found: RegExp][]
     async (db) => {
       await rewrite(db, 'take_seats', [[/FOR UPDATE( SKIP LOCKED)?/, '']]);
       await db.raw('DROP TRIGGER seats_one_booking ON seats');
+      await db.raw('DROP TRIGGER seats_live_hold ON seats');
     },
-    /a booking has the seats it bought|sells at most its capacity/,
+    /a booking has the seats it bought|sells at most its capacity|has a hold there/,
   ],
   [
     'a customer has at most as many seats as one may',
