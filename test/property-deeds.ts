@@ -358,4 +358,7 @@ export const scenes: readonly fc.Arbitrary<Deed[][]>[] = [
     .tuple(startFromCart, newestPays(0), newestPays(1))
     .map(([start, pays, paysToo]) => [[start], [start], [pays, paysToo]]),
   fc.tuple(startFromItems, startFromItems).map(([one, two]) => [[one, two]]),
+  fc
+    .tuple(startFromItems, startFromItems, newestPays(1))
+    .map(([one, two, earlierPays]) => [[one], [two], [earlierPays]]),
 ];

@@ -99,7 +99,7 @@ const rulesAtRest: Record<string, string> = {
     WHERE booking_id = ANY (:attempts) AND status NOT IN ('confirmed', 'refunded', 'expired', 'canceled', 'failed')`,
   'no try is open': `
     SELECT booking_id || '/' || try || ' is ' || status AS found FROM payment_tries
-    WHERE booking_id = ANY (:attempts) AND status IN ('opening', 'open')`,
+    WHERE booking_id = ANY (:attempts) AND booking_id <> ALL (:late) AND status IN ('opening', 'open')`,
   'every refund has come back': `
     SELECT r.id || ' is ' || r.status AS found FROM refunds r JOIN payments p ON p.id = r.payment_id
     WHERE p.booking_id = ANY (:attempts) AND r.status <> 'succeeded'`,
@@ -113,7 +113,16 @@ function bindings(shop: Shop) {
     offerings: shop.ids.offerings,
     customers: [0, 1, 2].map(shop.customerId),
     refs: shop.gateway.objects.map((object) => object.ref),
+    late: paidLate(shop),
   };
+}
+
+/**
+ * Attempts that were paid by an object which was closed already. A later object of theirs may stay open: only a gateway
+ * that cannot close has such payments, and what comes by the other object is given back as a second payment.
+ */
+function paidLate({ gateway }: Shop): string[] {
+  return gateway.objects.filter((object) => object.charge?.late === true).map((object) => object.bookingId);
 }
 
 async function broken(shop: Shop, asked: Record<string, string>): Promise<string[]> {
@@ -191,6 +200,7 @@ export async function expectSoundAtRest(shop: Shop): Promise<void> {
     ...mailsTwice(shop),
     ...shop.gateway.objects
       .filter((object) => object.handedOut && ['unpaid', 'processing'].includes(object.status))
+      .filter((object) => !paidLate(shop).includes(object.bookingId))
       .map((object) => `${object.ref} can still be paid`),
   ];
   expect(wrong).toEqual([]);

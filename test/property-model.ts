@@ -138,19 +138,31 @@ export class Model {
     return this.refusals(attempt);
   }
 
-  private refusals({ wish, items }: Attempt): Set<string> {
+  private refusals({ wish, items, claimedUntil }: Attempt): Set<string> {
     const refusals = new Set<string>();
     if (this.carts.some((cart) => cart.id === wish.cartId && cart.converted)) refusals.add('cart-converted');
     for (const { offeringId, seats } of items) {
       const offering = this.offering(offeringId);
       if (!offering.open || this.now >= offering.startsAt) refusals.add('offering-closed');
       if (offering.kind === 'consultation') continue;
-      const sold = [...offering.sold.values()].reduce((sum, n) => sum + n, 0);
-      if (sold + seats > offering.capacity) refusals.add('slot-unavailable');
+      if (this.now >= claimedUntil && this.taken(offering, wish.customer) + seats > offering.capacity) {
+        refusals.add('slot-unavailable');
+      }
       const had = offering.sold.get(wish.customer) ?? 0;
       if (offering.limit !== null && had + seats > offering.limit) refusals.add('seats-per-customer');
     }
     return refusals;
+  }
+
+  /** Seats that are sold, or certainly held by other customers than this one. */
+  private taken(offering: Offering, customer: number): number {
+    const sold = [...offering.sold.values()].reduce((sum, n) => sum + n, 0);
+    const held = this.attempts
+      .filter(
+        (one) => one.wish.customer !== customer && isUndecided(one.status) && this.now < one.claimedUntil,
+      )
+      .flatMap((one) => one.items.filter((item) => item.offeringId === offering.id));
+    return held.reduce((sum, item) => sum + item.seats, sold);
   }
 
   /** Whether somebody else may hold seats that this attempt wants. A hold of its own leaves no doubt. */
