@@ -138,6 +138,7 @@ CREATE TABLE wallet_entries (
   kind text NOT NULL CHECK (kind IN ('credit', 'payment', 'refund')),
   booking_id text REFERENCES attempts,
   note text,
+  made_by text,
   request_hash text,
   at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (id, account),
@@ -147,6 +148,7 @@ CREATE TABLE wallet_entries (
 COMMENT ON TABLE wallet_entries IS 'Double entry: a movement is two entries of one id that sum to zero, one in the customer''s account and one in ours.';
 COMMENT ON COLUMN wallet_entries.account IS 'customer: the wallet. issued: what operators credited. spent: what was paid for bookings and given back for them.';
 COMMENT ON COLUMN wallet_entries.id IS 'Derived from what caused the movement, so the same cause moves money once.';
+COMMENT ON COLUMN wallet_entries.made_by IS 'Of an operator''s credit: the subject of their token.';
 COMMENT ON COLUMN wallet_entries.request_hash IS 'Of an operator''s credit: tells an honest repeat of its Idempotency-Key from another body.';
 CREATE INDEX wallet_entries_by_customer ON wallet_entries (customer_id, at DESC, id) WHERE customer_id IS NOT NULL;
 CREATE FUNCTION count_wallet_entry() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -75,7 +75,13 @@ COMMENT ON FUNCTION let_seats_go IS 'Ends the hold of an attempt on the seats of
 
 CREATE FUNCTION end_hold() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+  PERFORM lock_customer(NEW.customer_id, NEW.quote -> 'items');
   UPDATE holds SET held_until = now() WHERE booking_id = NEW.booking_id AND held_until > now();
+  IF NEW.status <> 'confirmed' THEN
+    -- Waits for whoever looked at a seat before it was held: that one keeps it locked till its end, and cannot have it.
+    -- A booking just made has seats in hand, so it must not wait; what is skipped then is free when the hold's time is up.
+    PERFORM FROM seats AS s WHERE s.held_by = NEW.booking_id ORDER BY s.offering_id, s.seat_no FOR UPDATE;
+  END IF;
   PERFORM let_seats_go(NEW.booking_id, NULL);
   RETURN NULL;
 END $$;
@@ -120,19 +126,21 @@ DECLARE
   claimed jsonb;
   own text[];
   until timestamptz;
+  in_a_minute timestamptz := now() + interval '60 seconds';
 BEGIN
   SELECT * INTO attempt FROM attempts AS a WHERE a.booking_id = in_booking_id;
   PERFORM lock_customer(attempt.customer_id, attempt.quote -> 'items');
   -- A live hold of the customer is taken over with its old end. After the end of one, there is none for as long as it is.
-  -- The 60 seconds are for settling what was paid in the last moment of the window.
-  SELECT jsonb_agg(item), array_agg(h.booking_id) FILTER (WHERE h.held_until > now()),
-      min(CASE WHEN h.held_until > now() THEN h.held_until ELSE now() + make_interval(secs => o.hold_seconds + 60) END)
+  -- The 60 seconds are for settling what was paid in the last moment of the window: a hold that has come to them leaves no
+  -- window to take over. Nor does one that ended since this transaction began, although it ends after now().
+  SELECT jsonb_agg(item), array_agg(h.booking_id) FILTER (WHERE h.held_until > in_a_minute),
+      min(CASE WHEN h.held_until > in_a_minute THEN h.held_until ELSE now() + make_interval(secs => o.hold_seconds + 60) END)
     INTO claimed, own, until
     FROM jsonb_array_elements(attempt.quote -> 'items') AS item
     JOIN offerings AS o ON o.id = item ->> 'offeringId'
     LEFT JOIN holds AS h ON h.offering_id = o.id AND h.customer_id = attempt.customer_id
     WHERE o.hold_seconds IS NOT NULL
-      AND (h.held_until IS NULL OR h.held_until > now() OR h.held_until + make_interval(secs => o.hold_seconds) <= now());
+      AND (h.held_until IS NULL OR h.held_until > in_a_minute OR h.held_until + make_interval(secs => o.hold_seconds) <= now());
   IF claimed IS NULL THEN
     RETURN true;
   END IF;
@@ -152,7 +160,7 @@ COMMENT ON FUNCTION hold_seats IS 'Holds the seats of a new attempt where its of
 
 CREATE FUNCTION move_wallet_money(
   in_id text, in_kind text, in_customer_id text, in_currency text, in_amount_minor integer, in_booking_id text,
-  in_note text, in_request_hash text
+  in_note text, in_request_hash text, in_made_by text DEFAULT NULL
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO wallets (customer_id, currency) VALUES (in_customer_id, in_currency) ON CONFLICT DO NOTHING;
@@ -160,10 +168,10 @@ BEGIN
   IF EXISTS (SELECT FROM wallet_entries AS e WHERE e.id = in_id) THEN
     RETURN false;
   END IF;
-  INSERT INTO wallet_entries (id, account, customer_id, currency, amount_minor, kind, booking_id, note, request_hash) VALUES
-    (in_id, 'customer', in_customer_id, in_currency, in_amount_minor, in_kind, in_booking_id, in_note, in_request_hash),
+  INSERT INTO wallet_entries (id, account, customer_id, currency, amount_minor, kind, booking_id, note, request_hash, made_by) VALUES
+    (in_id, 'customer', in_customer_id, in_currency, in_amount_minor, in_kind, in_booking_id, in_note, in_request_hash, in_made_by),
     (in_id, CASE in_kind WHEN 'credit' THEN 'issued' ELSE 'spent' END, NULL, in_currency, -in_amount_minor, in_kind,
-      in_booking_id, in_note, in_request_hash);
+      in_booking_id, in_note, in_request_hash, in_made_by);
   RETURN true;
 END $$;
 COMMENT ON FUNCTION move_wallet_money IS 'Moves money into a wallet (above zero) or out of it (below), both sides at once. False: this movement was made before.';

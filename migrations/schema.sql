@@ -350,6 +350,7 @@ CREATE TABLE wallet_entries (
   kind text NOT NULL,
   booking_id text,
   note text,
+  made_by text,
   request_hash text,
   at timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT wallet_entries_pkey PRIMARY KEY (id, account),
@@ -361,6 +362,7 @@ CREATE TABLE wallet_entries (
 COMMENT ON TABLE wallet_entries IS 'Double entry: a movement is two entries of one id that sum to zero, one in the customer''s account and one in ours.';
 COMMENT ON COLUMN wallet_entries.id IS 'Derived from what caused the movement, so the same cause moves money once.';
 COMMENT ON COLUMN wallet_entries.account IS 'customer: the wallet. issued: what operators credited. spent: what was paid for bookings and given back for them.';
+COMMENT ON COLUMN wallet_entries.made_by IS 'Of an operator''s credit: the subject of their token.';
 COMMENT ON COLUMN wallet_entries.request_hash IS 'Of an operator''s credit: tells an honest repeat of its Idempotency-Key from another body.';
 CREATE INDEX wallet_entries_by_customer ON wallet_entries USING btree (customer_id, at DESC, id) WHERE customer_id IS NOT NULL;
 
@@ -613,7 +615,13 @@ CREATE OR REPLACE FUNCTION public.end_hold()
  LANGUAGE plpgsql
 AS $function$
 BEGIN
+  PERFORM lock_customer(NEW.customer_id, NEW.quote -> 'items');
   UPDATE holds SET held_until = now() WHERE booking_id = NEW.booking_id AND held_until > now();
+  IF NEW.status <> 'confirmed' THEN
+    -- Waits for whoever looked at a seat before it was held: that one keeps it locked till its end, and cannot have it.
+    -- A booking just made has seats in hand, so it must not wait; what is skipped then is free when the hold's time is up.
+    PERFORM FROM seats AS s WHERE s.held_by = NEW.booking_id ORDER BY s.offering_id, s.seat_no FOR UPDATE;
+  END IF;
   PERFORM let_seats_go(NEW.booking_id, NULL);
   RETURN NULL;
 END $function$;
@@ -640,19 +648,21 @@ DECLARE
   claimed jsonb;
   own text[];
   until timestamptz;
+  in_a_minute timestamptz := now() + interval '60 seconds';
 BEGIN
   SELECT * INTO attempt FROM attempts AS a WHERE a.booking_id = in_booking_id;
   PERFORM lock_customer(attempt.customer_id, attempt.quote -> 'items');
   -- A live hold of the customer is taken over with its old end. After the end of one, there is none for as long as it is.
-  -- The 60 seconds are for settling what was paid in the last moment of the window.
-  SELECT jsonb_agg(item), array_agg(h.booking_id) FILTER (WHERE h.held_until > now()),
-      min(CASE WHEN h.held_until > now() THEN h.held_until ELSE now() + make_interval(secs => o.hold_seconds + 60) END)
+  -- The 60 seconds are for settling what was paid in the last moment of the window: a hold that has come to them leaves no
+  -- window to take over. Nor does one that ended since this transaction began, although it ends after now().
+  SELECT jsonb_agg(item), array_agg(h.booking_id) FILTER (WHERE h.held_until > in_a_minute),
+      min(CASE WHEN h.held_until > in_a_minute THEN h.held_until ELSE now() + make_interval(secs => o.hold_seconds + 60) END)
     INTO claimed, own, until
     FROM jsonb_array_elements(attempt.quote -> 'items') AS item
     JOIN offerings AS o ON o.id = item ->> 'offeringId'
     LEFT JOIN holds AS h ON h.offering_id = o.id AND h.customer_id = attempt.customer_id
     WHERE o.hold_seconds IS NOT NULL
-      AND (h.held_until IS NULL OR h.held_until > now() OR h.held_until + make_interval(secs => o.hold_seconds) <= now());
+      AND (h.held_until IS NULL OR h.held_until > in_a_minute OR h.held_until + make_interval(secs => o.hold_seconds) <= now());
   IF claimed IS NULL THEN
     RETURN true;
   END IF;
@@ -740,7 +750,7 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION make_seats() IS 'An offering is born with exactly its capacity in seats.';
 
-CREATE OR REPLACE FUNCTION public.move_wallet_money(in_id text, in_kind text, in_customer_id text, in_currency text, in_amount_minor integer, in_booking_id text, in_note text, in_request_hash text)
+CREATE OR REPLACE FUNCTION public.move_wallet_money(in_id text, in_kind text, in_customer_id text, in_currency text, in_amount_minor integer, in_booking_id text, in_note text, in_request_hash text, in_made_by text DEFAULT NULL::text)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
@@ -750,13 +760,13 @@ BEGIN
   IF EXISTS (SELECT FROM wallet_entries AS e WHERE e.id = in_id) THEN
     RETURN false;
   END IF;
-  INSERT INTO wallet_entries (id, account, customer_id, currency, amount_minor, kind, booking_id, note, request_hash) VALUES
-    (in_id, 'customer', in_customer_id, in_currency, in_amount_minor, in_kind, in_booking_id, in_note, in_request_hash),
+  INSERT INTO wallet_entries (id, account, customer_id, currency, amount_minor, kind, booking_id, note, request_hash, made_by) VALUES
+    (in_id, 'customer', in_customer_id, in_currency, in_amount_minor, in_kind, in_booking_id, in_note, in_request_hash, in_made_by),
     (in_id, CASE in_kind WHEN 'credit' THEN 'issued' ELSE 'spent' END, NULL, in_currency, -in_amount_minor, in_kind,
-      in_booking_id, in_note, in_request_hash);
+      in_booking_id, in_note, in_request_hash, in_made_by);
   RETURN true;
 END $function$;
-COMMENT ON FUNCTION move_wallet_money(text,text,text,text,integer,text,text,text) IS 'Moves money into a wallet (above zero) or out of it (below), both sides at once. False: this movement was made before.';
+COMMENT ON FUNCTION move_wallet_money(text,text,text,text,integer,text,text,text,text) IS 'Moves money into a wallet (above zero) or out of it (below), both sides at once. False: this movement was made before.';
 
 CREATE OR REPLACE FUNCTION public.queue_webhooks(in_type text, in_subject text, in_data jsonb)
  RETURNS void

@@ -245,6 +245,7 @@ export interface WalletEntryRow {
   kind: 'credit' | 'payment' | 'refund';
   booking_id: string | null;
   note: string | null;
+  made_by: string | null;
   request_hash: string | null;
   at: Date;
 }

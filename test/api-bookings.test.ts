@@ -1,5 +1,15 @@
 import { openWaitingRoom } from '../src/api/waiting';
-import { booking, slot, startApi, writeAttempt, type ApiUnderTest, type Json } from './api-setup';
+import {
+  booking,
+  countRows,
+  publish,
+  settle,
+  slot,
+  startApi,
+  writeAttempt,
+  type ApiUnderTest,
+  type Json,
+} from './api-setup';
 
 let api: ApiUnderTest;
 let ada: string;
@@ -20,19 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-async function confirm(id: string): Promise<void> {
-  await api.db.raw('SELECT * FROM settle_payment(?, ?, ?, ?, ?, ?, ?, ?, ?)', [
-    id,
-    'stripe',
-    `pi_${id}`,
-    `ch_${id}`,
-    2500,
-    'EUR',
-    `pay_${id}`,
-    `ref_${id}`,
-    [`BK-${id.slice(-10).toUpperCase()}`],
-  ]);
-}
+const confirm = (id: string) => settle(api.db, id);
 
 const read = (id: string, token: string, query = '') =>
   api.call('GET', `/v1/bookings/${id}${query}`, { token });
@@ -236,7 +234,10 @@ describe('the body of a start', () => {
       [{ returnUrl: 'javascript:alert(1)' }, '/returnUrl'],
       [{ returnUrl: 'https://shop.example@evil.example/' }, '/returnUrl'],
       [{ cartId: 'crt_1' }, '/cartId'],
+      [{ items: undefined }, '/items'],
+      [{ cartId: 'crt_zzzzzzzzzzzzzzzzzzzzzzzz' }, '/items'],
     ];
+    const before = await countRows(api.db);
     for (const [change, pointer] of wrong) {
       const answer = await api.call('POST', '/v1/bookings', {
         token: ada,
@@ -260,6 +261,59 @@ describe('the body of a start', () => {
       key: 'wrong',
       body: booking(offering.id, { payment: { method: 'razorpay' } }),
     });
-    expect(offered.body.detail).toContain('stripe');
+    expect(offered.body.detail).toBe('Not offered here. Offered: stripe, wallet.');
+    expect(await countRows(api.db)).toEqual(before);
+  });
+});
+
+describe('a start from a cart', () => {
+  const missing = 'crt_zzzzzzzzzzzzzzzzzzzzzzzz';
+  const begin = async (token: string): Promise<string> =>
+    (await api.call('POST', '/v1/carts', { token })).body.id;
+  const put = (token: string, cartId: string, offeringId: string) =>
+    api.call('PUT', `/v1/carts/${cartId}/items/${offeringId}`, { token, body: {} });
+  const startFrom = (token: string, cartId: string, key: string) =>
+    api.call('POST', '/v1/bookings', {
+      token,
+      key,
+      body: booking('', { items: undefined, cartId }),
+    });
+
+  it('that is unknown, somebody else’s, empty or converted is refused before anything is started', async () => {
+    const [foreign, empty, converted] = [await begin(bob), await begin(ada), await begin(ada)];
+    await put(bob, foreign, offering.id);
+    const id = await writeAttempt(api.db, offering, { cart_id: converted });
+    await put(ada, converted, offering.id);
+    await confirm(id);
+    const before = await countRows(api.db);
+    for (const [cartId, status, type] of [
+      [missing, 404, 'not-found'],
+      [foreign, 404, 'not-found'],
+      [empty, 400, 'invalid-request'],
+      [converted, 409, 'cart-converted'],
+    ] as const) {
+      // The fake Temporal would answer a start with 500.
+      const answer = await startFrom(ada, cartId, `from-${cartId}`);
+      expect([cartId, answer.status, answer.body.type]).toEqual([cartId, status, `/problems/${type}`]);
+      expect(answer.headers.get('content-type')).toContain('application/problem+json');
+    }
+    expect((await startFrom(ada, empty, 'empty')).body.errors).toEqual([
+      { pointer: '/cartId', detail: 'The cart is empty.' },
+    ]);
+    expect(await countRows(api.db)).toEqual(before);
+  });
+
+  it('hands its id to the workflow, which reads the items when it opens', async () => {
+    const cartId = await begin(ada);
+    const { id } = await publish(api, 'doctor');
+    await put(ada, cartId, id);
+    let request: Json;
+    api.temporal.open = (input) => {
+      request = input.request;
+      return Promise.reject(new Error('Far enough'));
+    };
+    expect((await startFrom(ada, cartId, 'a good cart')).status).toBe(500);
+    expect(request).toMatchObject({ cartId, payment: { method: 'stripe' } });
+    expect(request.items).toBeUndefined();
   });
 });

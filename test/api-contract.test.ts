@@ -100,6 +100,7 @@ describe('the OpenAPI document', () => {
     });
     expect(described.sort()).toEqual(mounted(app).sort());
     expect(described).toContain('post /v1/bookings/{id}/retry');
+    expect(described).toContain('delete /v1/carts/{id}/items/{offeringId}');
     expect(described).toHaveLength(46);
   });
 
@@ -113,6 +114,7 @@ describe('the OpenAPI document', () => {
         '202',
         '400',
         '401',
+        '402',
         '403',
         '404',
         '409',
@@ -140,9 +142,20 @@ describe('the OpenAPI document', () => {
         'NewBooking',
         'NewOffering',
         'Money',
+        'Cart',
+        'Provider',
+        'Wallet',
+        'WalletEntry',
       ]),
     );
-    expect(schemas.NewBooking.required).toEqual(['items', 'payment', 'customer']);
+    // Either items or a cart; and what is free names no method.
+    expect(schemas.NewBooking.required).toEqual(['customer']);
+    const put = document.paths['/v1/carts/{id}/items/{offeringId}'].put;
+    expect(put.parameters.map((one: Json) => `${one.in} ${one.name}`)).toEqual([
+      'path id',
+      'path offeringId',
+    ]);
+    expect(put.responses['409'].description).toMatch(/`offering-closed`.*`cart-converted`/);
     expect(schemas.NewBooking.properties.items.items.required).toEqual(['offeringId']);
     for (const operations of Object.values<Json>(document.paths)) {
       for (const operation of Object.values<Json>(operations)) {

@@ -17,7 +17,16 @@ beforeAll(async () => {
   const bookingId = await writeAttempt(api.db, offering);
   const caseId = 'cas_000000000000000000000001';
   await api.db('cases').insert({ id: caseId, workflow_id: 'w', kind: 'message-failed', detail: 'x' });
-  ids = { offerings: offering.id, bookings: bookingId, cases: caseId, problems: 'internal' };
+  const cart = (await api.call('POST', '/v1/carts', { token: await api.token('ada') })).body;
+  ids = {
+    offerings: offering.id,
+    items: offering.id,
+    bookings: bookingId,
+    cases: caseId,
+    carts: cart.id,
+    wallets: 'ada',
+    problems: 'internal',
+  };
   const document = (await api.call('GET', '/openapi.json')).body;
   routes = Object.entries<Json>(document.paths).flatMap(([path, operations]) =>
     Object.entries<Json>(operations).map(([method, operation]) => ({
@@ -34,11 +43,15 @@ afterAll(async () => {
   await api.stop();
 });
 
-const fill = (path: string, id?: string) =>
-  path.replace(
-    /\{\w+\}/,
-    id ?? ids[path.split('/').at(-2) ?? ''] ?? ids[path.split('/').at(-3) ?? ''] ?? 'x',
-  );
+/** Puts an id of its noun into each place of a path; `id` into the first. */
+function fill(path: string, id?: string): string {
+  let given = id;
+  return path.replace(/(\w+)\/\{\w+\}/g, (_all, noun: string) => {
+    const filled = given ?? ids[noun] ?? 'x';
+    given = undefined;
+    return `${noun}/${filled}`;
+  });
+}
 
 /** Asserts a problem document with this status. */
 function expectProblem(
@@ -122,7 +135,7 @@ describe('ids', () => {
         });
         expectProblem([method, path, id], answer, id === '%ff' ? 400 : 404);
       }
-      if (kind === 'bookings' || method === 'PATCH') {
+      if (kind === 'bookings' || kind === 'carts' || method === 'PATCH' || path.endsWith('/bookings')) {
         const foreign = await api.call(method, fill(path), {
           token: mallory,
           ...(method === 'GET' ? {} : { body: fitting }),
@@ -187,7 +200,7 @@ describe('bodies', () => {
 
 describe('parameters', () => {
   it('that are wrong are 400 on every list', async () => {
-    const lists = ['/v1/offerings', '/v1/bookings', '/v1/cases'];
+    const lists = ['/v1/offerings', '/v1/bookings', '/v1/cases', '/v1/wallet', '/v1/provider/bookings'];
     const wrong = [
       'limit=0',
       'limit=101',
@@ -251,8 +264,10 @@ describe('routes', () => {
       ['GET', '/v2/bookings'],
       ['DELETE', '/v1/bookings'],
       ['PUT', `/v1/offerings/${offering.id}`],
-      ['POST', '/v1/carts'],
-      ['GET', '/v1/wallet'],
+      ['GET', '/v1/carts'],
+      ['DELETE', `/v1/carts/${ids['carts']}`],
+      ['POST', '/v1/wallet'],
+      ['GET', '/v1/wallets/ada'],
       ['GET', `/v1/bookings/${ids['bookings']}/events`],
       ['GET', '/webhooks/stripe'],
       ['GET', '/.env'],

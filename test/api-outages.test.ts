@@ -305,6 +305,29 @@ describe('with PostgreSQL away', () => {
     expect((await blind.call('GET', started.body.links.self, { token: bob })).status).toBe(503);
     expect((await blind.call('GET', '/v1/offerings')).status).toBe(503);
     expect((await blind.call('GET', '/v1/bookings', { token: ada })).status).toBe(503);
+    const anyone = await blind.token('ada', 'bookings catalog ops');
+    const cart = '/v1/carts/crt_zzzzzzzzzzzzzzzzzzzzzzzz';
+    for (const [method, path, body] of [
+      ['POST', '/v1/carts'],
+      ['GET', cart],
+      ['PUT', `${cart}/items/${offeringId}`, {}],
+      ['DELETE', `${cart}/items/${offeringId}`],
+      ['GET', '/v1/provider'],
+      ['PUT', '/v1/provider', { displayName: 'Dr', email: 'dr@example.org' }],
+      ['GET', '/v1/provider/bookings'],
+      ['GET', `/v1/offerings/${offeringId}/bookings`],
+      ['GET', '/v1/wallet'],
+      ['POST', '/v1/wallets/ada/credits', { amountMinor: 1, currency: 'EUR' }],
+    ] as const) {
+      const answer = await blind.call(method, path, { token: anyone, key: 'blind', body });
+      expect([method, path, answer.status, answer.body.type]).toEqual([
+        method,
+        path,
+        503,
+        '/problems/unavailable',
+      ]);
+      expect(answer.headers.get('retry-after')).toBe('2');
+    }
     const ready = await blind.call('GET', '/readyz');
     expect([ready.status, ready.body.detail]).toEqual([503, 'Away: PostgreSQL.']);
     expect((await blind.call('GET', '/healthz')).status).toBe(200);

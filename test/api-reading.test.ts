@@ -6,12 +6,18 @@ describe('on a role that may only read', () => {
   let publisher: ApiUnderTest;
   let offering: Json;
   let bookingId: string;
+  let cartId: string;
 
   beforeAll(async () => {
     publisher = await startApi();
     const doctor = await publisher.token('doctor', 'catalog');
     offering = (await publisher.call('POST', '/v1/offerings', { token: doctor, body: slot() })).body;
     bookingId = await writeAttempt(publisher.db, offering);
+    await publisher.call('PUT', '/v1/provider', {
+      token: doctor,
+      body: { displayName: 'Dr', email: 'dr@example.org' },
+    });
+    cartId = (await publisher.call('POST', '/v1/carts', { token: await publisher.token('ada') })).body.id;
     // The main role is not even there: whatever passes here passes by reading alone.
     api = await startApi({
       databaseUrl: 'postgres://nobody@127.0.0.1:1/none',
@@ -23,9 +29,10 @@ describe('on a role that may only read', () => {
     await publisher.stop();
   });
 
-  it('status, waiting, lists, availability, cases, payments, analytics, readiness and metrics pass', async () => {
+  it('status, waiting, lists, availability, carts, wallets, cases, payments, analytics, readiness and metrics pass', async () => {
     const ada = await api.token('ada');
     const operator = await api.token('olga', 'ops');
+    const doctor = await api.token('doctor', 'catalog');
     for (const [path, token, status] of [
       [`/v1/bookings/${bookingId}`, ada, 200],
       [`/v1/bookings/${bookingId}?wait=1&after=1`, ada, 304],
@@ -38,6 +45,11 @@ describe('on a role that may only read', () => {
       ['/v1/analytics/payments', operator, 200],
       ['/v1/analytics/payments?groupBy=kind', operator, 200],
       ['/v1/analytics/money', operator, 200],
+      [`/v1/carts/${cartId}`, ada, 200],
+      ['/v1/wallet', ada, 200],
+      ['/v1/provider', doctor, 200],
+      ['/v1/provider/bookings', doctor, 200],
+      [`/v1/offerings/${offering.id}/bookings`, doctor, 200],
       ['/readyz', undefined, 200],
       ['/metrics', undefined, 200],
     ] as const) {
@@ -50,6 +62,7 @@ describe('on a role that may only read', () => {
     try {
       await expect(reader('offerings').update({ title: 'x' })).rejects.toThrow('permission denied');
       await expect(reader('attempts').del()).rejects.toThrow('permission denied');
+      await expect(reader('cart_items').del()).rejects.toThrow('permission denied');
     } finally {
       await reader.destroy();
     }

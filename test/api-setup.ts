@@ -235,34 +235,81 @@ export function booking(offeringId: string, more: Record<string, unknown> = {}):
   };
 }
 
+/** Publishes an offering as `provider`; the answer's body. */
+export async function publish(
+  api: ApiUnderTest,
+  provider: string,
+  body: Record<string, unknown> = slot(),
+): Promise<Json> {
+  const token = await api.token(provider, 'catalog');
+  const made = await api.call('POST', '/v1/offerings', { token, body });
+  if (made.status !== 201) throw new Error(`Publishing was answered ${made.status}`);
+  return made.body;
+}
+
+/** Every page of a list, one after the other; `path` names a limit. */
+export async function pagesOf(api: ApiUnderTest, path: string, token?: string): Promise<Json[][]> {
+  const pages: Json[][] = [];
+  let cursor: string | undefined;
+  do {
+    const at = cursor === undefined ? path : `${path}&cursor=${cursor}`;
+    const { body } = await api.call('GET', at, { token });
+    const page = body.entries ?? body;
+    pages.push(page.items as Json[]);
+    cursor = page.nextCursor as string | undefined;
+  } while (cursor !== undefined);
+  return pages;
+}
+
+/** Settles an attempt's payment as its activity would. */
+export async function settle(db: Knex, bookingId: string): Promise<void> {
+  const attempt = await db('attempts').where({ booking_id: bookingId }).first<Json>();
+  await db.raw('SELECT * FROM settle_payment(?, ?, ?, ?, ?, ?, ?, ?, ?)', [
+    bookingId,
+    'stripe',
+    `pi_${bookingId}`,
+    `ch_${bookingId}`,
+    attempt.total_minor,
+    attempt.currency,
+    `pay_${bookingId}`,
+    `ref_${bookingId}`,
+    [`BK-${bookingId.slice(-10).toUpperCase()}`],
+  ]);
+}
+
 let lastAttempt = 0;
 
-/** Writes an attempt's rows as its activities would. */
+/** An offering as an attempt quotes it: one seat. */
+export function quoted(offering: Json, more: Record<string, unknown> = {}): Json {
+  const { id, kind, title, startsAt, endsAt, timeZone, price } = offering;
+  return {
+    offeringId: id,
+    kind,
+    title,
+    seats: 1,
+    priceMinor: price.amountMinor,
+    ...(kind === 'slot' ? { startsAt, endsAt, timeZone } : {}),
+    details: { allergy: 'nuts' },
+    ...more,
+  };
+}
+
+/** Writes an attempt's rows as its activities would: for one seat of an offering, or for these items. */
 export async function writeAttempt(
   db: Knex,
-  offering: { id: string; title: string; startsAt: string; endsAt: string },
+  wanted: Json,
   more: Record<string, unknown> = {},
 ): Promise<string> {
   lastAttempt += 1;
   const bookingId = `bkg_${String(lastAttempt).padStart(24, '0')}`;
-  const item = {
-    offeringId: offering.id,
-    kind: 'slot',
-    title: offering.title,
-    seats: 1,
-    priceMinor: 2500,
-    startsAt: offering.startsAt,
-    endsAt: offering.endsAt,
-    timeZone: 'UTC',
-    details: { allergy: 'nuts' },
-  };
+  const items: Json[] = Array.isArray(wanted) ? wanted : [quoted(wanted)];
   await db('attempts').insert({
     booking_id: bookingId,
     request_hash: 'hash',
     customer_id: 'ada',
     method: 'stripe',
-    quote: JSON.stringify({ items: [item] }),
-    total_minor: 2500,
+    quote: JSON.stringify({ items }),
+    total_minor: items.reduce((sum, item) => sum + Number(item.priceMinor) * Number(item.seats), 0),
     currency: 'EUR',
     contact: JSON.stringify({ name: 'Ada', email: 'ada@example.org' }),
     status: 'awaiting_payment',

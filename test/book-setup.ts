@@ -7,8 +7,12 @@ import { eventually, type Answer, type Json, type World } from './world';
 /** The price of a seat in these tests: 25.00 euros. */
 export const priceMinor = 2500;
 
-/** What a shopper wants: one seat of each unless told. */
-export type Wanted = string | { offeringId: string; seats?: number; details?: unknown }[];
+/** What a shopper wants: one seat of each unless told, or what is in a cart. */
+export type Wanted =
+  string | { offeringId: string; seats?: number; details?: unknown }[] | { cartId: string };
+
+/** How a shopper pays. */
+export type Method = 'stripe' | 'wallet';
 
 /** What a provider publishes: fields as the API spells them; what is missing is a slot's for tomorrow, for one. */
 export interface Published {
@@ -24,10 +28,14 @@ export interface Published {
 }
 
 /** A provider publishes a slot, or a consultation. */
-export async function publish(world: World, offering: Published = {}): Promise<string> {
+export async function publish(
+  world: World,
+  offering: Published = {},
+  provider = 'provider',
+): Promise<string> {
   const kind = offering.kind ?? 'slot';
   const { status, body } = await world.call('POST', '/v1/offerings', {
-    token: await world.token('provider', 'catalog'),
+    token: await world.token(provider, 'catalog'),
     body: {
       kind,
       title: `A ${kind}`,
@@ -63,10 +71,16 @@ export class Shopper {
     return makeId('booking', createHash('sha256').update(`${this.sub}\0${key}`).digest());
   }
 
-  request(wanted: Wanted): Json {
+  request(wanted: Wanted, method: Method = 'stripe'): Json {
+    const what =
+      typeof wanted === 'string'
+        ? { items: [{ offeringId: wanted }] }
+        : Array.isArray(wanted)
+          ? { items: wanted }
+          : wanted;
     return {
-      items: typeof wanted === 'string' ? [{ offeringId: wanted }] : wanted,
-      payment: { method: 'stripe' },
+      ...what,
+      payment: { method },
       customer: { name: 'Ada Example', email: this.email },
     };
   }
@@ -81,13 +95,13 @@ export class Shopper {
   }
 
   /** Sends a start, whatever comes of it. */
-  book(wanted: Wanted, key = randomBytes(9).toString('hex')): Promise<Answer> {
-    return this.call('POST', '/v1/bookings', this.request(wanted), key);
+  book(wanted: Wanted, key = randomBytes(9).toString('hex'), method?: Method): Promise<Answer> {
+    return this.call('POST', '/v1/bookings', this.request(wanted, method), key);
   }
 
-  /** Starts an attempt that must start: the Booking, ready to be paid. */
-  async start(wanted: Wanted, key?: string): Promise<Json> {
-    const { status, body } = await this.book(wanted, key);
+  /** Starts an attempt that must start: the Booking, ready to be paid or paid from the wallet. */
+  async start(wanted: Wanted, key?: string, method?: Method): Promise<Json> {
+    const { status, body } = await this.book(wanted, key, method);
     if (status !== 201) throw new Error(`A start was answered ${status}: ${JSON.stringify(body)}`);
     return body;
   }
@@ -152,6 +166,29 @@ function seatsOf(items: readonly QuotedItem[]): number {
   return items.reduce((sum, { kind, seats }) => sum + (kind === 'consultation' ? 0 : seats), 0);
 }
 
+/** Movements of a wallet for one attempt, summed: what was paid, and what came back. */
+async function walletSums(world: World, bookingId: string): Promise<Record<'payment' | 'refund', number>> {
+  const entries = await world
+    .db('wallet_entries')
+    .where({ booking_id: bookingId, account: 'customer' })
+    .select<{ kind: 'payment' | 'refund'; amount_minor: number }[]>();
+  const sums = { payment: 0, refund: 0 };
+  for (const { kind, amount_minor } of entries)
+    sums[kind] += kind === 'payment' ? -amount_minor : amount_minor;
+  return sums;
+}
+
+/** Addresses of the providers who must be told of an attempt once it is booked. */
+async function addressesToTell(world: World, bookingId: string): Promise<number> {
+  const { rows } = await world.db.raw<{ rows: unknown[] }>(
+    `SELECT DISTINCT p.email FROM attempts AS a, jsonb_array_elements(a.quote -> 'items') AS item
+     JOIN offerings AS o ON o.id = item ->> 'offeringId' JOIN providers AS p ON p.id = o.provider_id
+     WHERE a.booking_id = ?`,
+    [bookingId],
+  );
+  return rows.length;
+}
+
 /** Everything an attempt left behind, from our tables and from the sandbox's own ledger. */
 export async function tracesOf(world: World, bookingId: string) {
   const ledger = await world.sandbox.ledger();
@@ -162,6 +199,7 @@ export async function tracesOf(world: World, bookingId: string) {
   const sum = (list: { amount: number }[]) => list.reduce((total, { amount }) => total + amount, 0);
   const messages = await world.db('messages').where({ booking_id: bookingId }).select<{ kind: string }[]>();
   const attempt = await world.db('attempts').where({ booking_id: bookingId }).first<Json>();
+  const wallet = await walletSums(world, bookingId);
   return {
     status: attempt?.status as string,
     failure: attempt?.failure,
@@ -173,8 +211,8 @@ export async function tracesOf(world: World, bookingId: string) {
     intents,
     charges: charges.length,
     refunds: refunds.length,
-    capturedMinor: sum(charges),
-    refundedMinor: sum(refunds),
+    capturedMinor: sum(charges) + wallet.payment,
+    refundedMinor: sum(refunds) + wallet.refund,
   };
 }
 
@@ -198,20 +236,23 @@ export async function rowsThatCount(
 
 /**
  * The rules about one attempt that is over: its workflow told the same as its row; a booking with all its money kept and
- * one message, or no booking and nothing kept; nothing left at the gateway that could still be paid.
+ * one message to the customer and to each provider's address, or no booking and nothing kept; nothing left at the gateway
+ * that could still be paid.
  */
 export async function expectOneEnd(world: World, bookingId: string): Promise<Outcome> {
   const outcome = await outcomeOf(world, bookingId);
   const left = await tracesOf(world, bookingId);
   const open = left.intents.filter((intent) => !['succeeded', 'canceled'].includes(intent.status));
   const booked = outcome === 'confirmed';
+  const told = Array<string>(await addressesToTell(world, bookingId)).fill('provider-booked');
   expect({ ...left, intents: undefined, failure: undefined, charges: undefined, open }).toEqual({
     status: outcome,
     totalMinor: left.totalMinor,
     bookings: booked ? 1 : 0,
     seatsQuoted: left.seatsQuoted,
     seats: booked ? left.seatsQuoted : 0,
-    messages: left.refunds > 0 && !booked ? ['payment-refunded'] : booked ? ['booking-confirmed'] : [],
+    messages:
+      left.refunds > 0 && !booked ? ['payment-refunded'] : booked ? ['booking-confirmed', ...told] : [],
     refunds: left.refunds,
     capturedMinor: left.capturedMinor,
     refundedMinor: left.capturedMinor - (booked ? left.totalMinor : 0),

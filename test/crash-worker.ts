@@ -19,8 +19,8 @@ import { makeWorker } from '../src/worker';
 export type CrashPoint =
   /** At a call to the gateway: before it leaves, or when its answer has come and nobody has seen it. */
   | { call: 'open' | 'read' | 'close' | 'refund' | 'readRefund'; when: 'before' | 'after' }
-  /** At the commit of the transaction in which this statement (a regular expression) ran. */
-  | { commitOf: string; when: 'before' | 'after' }
+  /** At the commit of the transaction in which this statement (a regular expression) ran. `during`: while it runs. */
+  | { commitOf: string; when: 'before' | 'during' | 'after' }
   /** At a statement that is a transaction of its own. `during`: the server has it, and no answer has come. */
   | { statement: string; when: 'before' | 'during' | 'after' };
 
@@ -68,7 +68,10 @@ function dyingDatabase(db: Knex, point: CrashPoint): Knex {
     const isMeant = () =>
       'commitOf' in point && statements.some((statement) => new RegExp(point.commitOf).test(statement));
     const result = await db.transaction(async (trx) => {
-      trx.on('query', (query: { sql: string }) => statements.push(query.sql));
+      trx.on('query', (query: { sql: string }) => {
+        statements.push(query.sql);
+        if (isMeant() && point.when === 'during') setTimeout(die, onItsWayMs);
+      });
       const done = await work(trx);
       if (isMeant() && point.when === 'before') die();
       return done;

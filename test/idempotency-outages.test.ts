@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { Processes } from '../dev/processes';
 import { findTemporalCli } from '../dev/temporal-cli';
 import { startTemporalServer, temporalAnswers } from '../dev/temporal-server';
-import { openDatabase } from '../src/database';
 import { bookingWorkflowId } from '../src/workflows/messages';
+import { withoutDatabase } from './database-away';
 import { expectOneEnd, outcomeOf, pay, publish, Shopper, tracesOf } from './book-setup';
 import { eventually, startWorld, type World } from './world';
 
@@ -100,36 +100,11 @@ describe('PostgreSQL away', () => {
   });
   afterAll(() => world.stop());
 
-  /** Takes the database away from everybody, open connections included, while something happens. */
-  async function withoutDatabase<T>(happens: () => Promise<T>): Promise<T> {
-    const url = new URL(world.config.database.url);
-    const name = url.pathname.slice(1);
-    url.pathname = '/postgres';
-    const admin = openDatabase(url.toString(), { poolMax: 1, name: 'test-outage' });
-    try {
-      // Somebody may connect between the two statements; then again.
-      await eventually('the database is away', async () => {
-        await admin.raw('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ?', [name]);
-        return admin.raw('ALTER DATABASE ?? RENAME TO ??', [name, `${name}_away`]).then(
-          () => true,
-          () => false,
-        );
-      });
-      try {
-        return await happens();
-      } finally {
-        await admin.raw('ALTER DATABASE ?? RENAME TO ??', [`${name}_away`, name]);
-      }
-    } finally {
-      await admin.destroy();
-    }
-  }
-
   test('a start is 202, its owner can follow it, and it goes on when PostgreSQL is back', async () => {
     const ada = new Shopper(world);
     const slot = await publish(world, { capacity: 5 });
     const id = ada.bookingId('key');
-    await withoutDatabase(async () => {
+    await withoutDatabase(world, async () => {
       const [first, second] = await Promise.all([ada.book(slot, 'key'), ada.book(slot, 'key')]);
       for (const answer of [first, second]) {
         expect(answer).toMatchObject({ status: 202, body: { id, status: 'awaiting_payment' } });
@@ -150,7 +125,7 @@ describe('PostgreSQL away', () => {
   test('a payment is heard and settles when PostgreSQL is back', async () => {
     const ada = new Shopper(world);
     const booking = await ada.start(await publish(world));
-    await withoutDatabase(async () => {
+    await withoutDatabase(world, async () => {
       await pay(world, booking);
       // The webhook needs no database: it is heard at once, and the settling waits.
       await eventually('the webhook is heard', async () => {

@@ -210,7 +210,7 @@ interface Account extends PaymentRow {
 
 /**
  * Rule 3, at rest: every payment is kept, returned, on its way, or in an open case, exactly once; and our rows tell of the
- * same money as the sandbox's ledger.
+ * same money as the sandbox's ledger, or as the wallets.
  * @param notOurs captured by another shop on the same account
  */
 export async function expectBooksToBalance(world: World, notOurs = 0): Promise<void> {
@@ -225,17 +225,34 @@ export async function expectBooksToBalance(world: World, notOurs = 0): Promise<v
      FROM payments p`,
   );
   const unbalanced = rows.filter((row) => {
-    const kept = row.disposition === 'booked' ? row.amount_minor : 0;
+    const kept = row.disposition === 'booked' ? row.amount_minor - row.refunded_minor : 0;
     return row.amount_minor !== kept + row.returned_minor + row.on_its_way_minor + row.in_case_minor;
   });
   expect(unbalanced).toEqual([]);
   const { totals } = await world.sandbox.ledger();
-  const sum = (of: (row: Account) => number) => rows.reduce((total, row) => total + of(row), 0);
+  const sum = (of: readonly Account[], amount: (row: Account) => number) =>
+    of.reduce((total, row) => total + amount(row), 0);
+  const atStripe = rows.filter((row) => row.gateway !== 'wallet');
   expect({
     captured: Object.values(totals).reduce((total, one) => total + one.captured, 0) - notOurs,
     returned: Object.values(totals).reduce((total, one) => total + one.refunded, 0),
   }).toEqual({
-    captured: sum((row) => row.amount_minor),
-    returned: sum((row) => row.returned_minor - row.by_hand_minor),
+    captured: sum(atStripe, (row) => row.amount_minor),
+    returned: sum(atStripe, (row) => row.returned_minor - row.by_hand_minor),
   });
+  const fromWallets = rows.filter((row) => row.gateway === 'wallet');
+  expect(await movedInWallets(world)).toEqual({
+    payment: sum(fromWallets, (row) => row.amount_minor),
+    refund: sum(fromWallets, (row) => row.returned_minor - row.by_hand_minor),
+  });
+}
+
+/** What left the wallets for bookings, and what came back. */
+async function movedInWallets(world: World): Promise<{ payment: number; refund: number }> {
+  const { rows } = await world.db.raw<{ rows: { payment: string; refund: string }[] }>(
+    `SELECT coalesce(-sum(amount_minor) FILTER (WHERE kind = 'payment'), 0) AS payment,
+       coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund'), 0) AS refund
+     FROM wallet_entries WHERE account = 'customer'`,
+  );
+  return { payment: Number(rows[0]?.payment), refund: Number(rows[0]?.refund) };
 }

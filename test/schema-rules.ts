@@ -48,9 +48,11 @@ const openCase = (id: string) =>
 const resolve = (by: string) =>
   `UPDATE cases SET resolved_at = now(), resolved_by = '${by}', resolution = 'retry-refund' WHERE id = 'one'`;
 
-const dropConstraint = (table: string, name: string) =>
+/** Switches a constraint off, with what depends on it. */
+export const dropConstraint = (table: string, name: string) =>
   `ALTER TABLE ${table} DROP CONSTRAINT ${name} CASCADE`;
-const dropTrigger = (table: string, name: string) => `DROP TRIGGER ${name} ON ${table}`;
+/** Switches a trigger off. */
+export const dropTrigger = (table: string, name: string) => `DROP TRIGGER ${name} ON ${table}`;
 
 export const rules: Rule[] = [
   {

@@ -1,7 +1,10 @@
 /** Each rule of the schema, tried with raw SQL by several connections at once; and its control, without the guard. */
 import type { Knex } from 'knex';
 import { freshDatabase, type FreshDatabase } from './database';
-import { rules, scene, type Rule } from './schema-rules';
+import { rules as firstRules, scene, type Rule } from './schema-rules';
+import { waysRules } from './schema-rules-ways';
+
+const rules = [...firstRules, ...waysRules];
 
 /** Times each rule is tried; every time from a clean slate. */
 const rounds = 3;
@@ -55,7 +58,7 @@ async function tryAtOnce(statements: readonly string[]): Promise<Tried> {
 
 /** Takes everything away again, seats included, which no ordinary statement may. */
 async function clear(): Promise<void> {
-  await db.raw('TRUNCATE offerings, attempts, gateway_events CASCADE');
+  await db.raw('TRUNCATE offerings, attempts, wallets, gateway_events CASCADE');
 }
 
 async function tryRule({ before, tries }: Rule): Promise<Tried> {

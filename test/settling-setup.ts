@@ -26,28 +26,44 @@ function totalOf(bookingId: string): { amountMinor: number; currency: string } {
 }
 
 let made = 0;
-function nextId(prefix: string): string {
+/** An id that nobody has yet; ids rise. */
+export function nextId(prefix: string): string {
   made += 1;
   return `${prefix}${String(made).padStart(6, '0')}`;
 }
 
+/** Rules a provider can put on a slot. */
+export interface SlotRules {
+  holdSeconds?: number;
+  seatsPerCustomer?: number;
+}
+
 /** Publishes a slot for tomorrow. Ids rise, so that the later of two slots is also the later in lock order. */
-export async function addSlot(db: Knex, capacity: number): Promise<string> {
+export async function addSlot(db: Knex, capacity: number, rules: SlotRules = {}): Promise<string> {
   const id = nextId('off_');
   await db.raw(
-    `INSERT INTO offerings (id, provider_id, kind, title, starts_at, ends_at, time_zone, capacity, price_minor, currency)
-     VALUES (?, 'provider', 'slot', 'A slot', now() + interval '1 day', now() + interval '25 hours', 'UTC', ?, ?, 'USD')`,
-    [id, capacity, priceMinor],
+    `INSERT INTO offerings (id, provider_id, kind, title, starts_at, ends_at, time_zone, capacity, price_minor, currency,
+       hold_seconds, seats_per_customer)
+     VALUES (?, 'provider', 'slot', 'A slot', now() + interval '1 day', now() + interval '25 hours', 'UTC', ?, ?, 'USD', ?, ?)`,
+    [id, capacity, priceMinor, rules.holdSeconds ?? null, rules.seatsPerCustomer ?? null],
   );
   return id;
 }
 
-/** Writes attempts as `open` leaves them, each with one payment object; returns their ids. */
-export async function addAttempts(db: Knex, wishes: readonly Wanted[][]): Promise<string[]> {
+/**
+ * Writes attempts as `open` leaves them, each with one payment object; returns their ids. None holds a seat, whatever its
+ * offering asks for: like one that came in the pause after a hold.
+ */
+export async function addAttempts(
+  db: Knex,
+  wishes: readonly Wanted[][],
+  by: { customerId?: string; cartId?: string } = {},
+): Promise<string[]> {
   const attempts = wishes.map((items) => ({
     booking_id: nextId('bkg_'),
     request_hash: 'hash',
-    customer_id: 'customer',
+    customer_id: by.customerId ?? 'customer',
+    cart_id: by.cartId ?? null,
     method: 'stub',
     quote: JSON.stringify({ items }),
     total_minor: items.reduce((sum, item) => sum + item.seats * priceMinor, 0),
@@ -73,7 +89,7 @@ export async function addAttempts(db: Knex, wishes: readonly Wanted[][]): Promis
 
 /** What settling needs, with a gateway that has been paid whatever was asked. */
 export function payingDependencies(db: Knex): Dependencies {
-  const gateway: Pick<Gateway, 'name' | 'capabilities' | 'read'> = {
+  const gateway: Pick<Gateway, 'name' | 'capabilities' | 'open' | 'read' | 'close'> = {
     name: 'stub',
     capabilities: {
       insideTransaction: false,
@@ -83,6 +99,12 @@ export function payingDependencies(db: Knex): Dependencies {
       minimumAmountMinor: null,
       maximumAmountMinor: 99_999_999,
     },
+    open: async ({ bookingId, total }) => {
+      totals.set(bookingId, total.amountMinor);
+      return { status: 'opened', ref: `pi_${bookingId}`, howToPay: {} };
+    },
+    // Who is asked to close has not been paid: payments come through `read`.
+    close: async () => ({ status: 'closed' }),
     read: async (ref) => {
       const bookingId = ref.slice('pi_'.length);
       return { status: 'paid', total: totalOf(bookingId), chargeRef: `ch_${bookingId}` };
@@ -132,14 +154,19 @@ export async function recordCharge(deps: Dependencies, bookingId: string, charge
 const arrivalMs = 8_000;
 
 /**
- * Runs all calls at once: the table `attempts` is locked until each call's transaction stands at its door, and then all
- * go in the same instant. Returns the errors, each as SQLSTATE and message.
+ * Runs all calls at once: a table is locked until each call's transaction stands at its door, and then all go in the same
+ * instant. Returns the errors, each as SQLSTATE and message.
+ * @param door the table: the first that settling comes to, unless told
  */
-export async function allAtOnce(db: Knex, calls: readonly (() => Promise<void>)[]): Promise<string[]> {
+export async function allAtOnce(
+  db: Knex,
+  calls: readonly (() => Promise<unknown>)[],
+  door: 'attempts' | 'carts' = 'attempts',
+): Promise<string[]> {
   const gate = await db.transaction();
   const failed: string[] = [];
   let ended = 0;
-  await gate.raw('LOCK TABLE attempts IN ACCESS EXCLUSIVE MODE');
+  await gate.raw('LOCK TABLE ?? IN ACCESS EXCLUSIVE MODE', [door]);
   const running = calls.map((call) =>
     call()
       .catch((error: unknown) => failed.push(describe(error)))
@@ -148,7 +175,10 @@ export async function allAtOnce(db: Knex, calls: readonly (() => Promise<void>)[
   const until = Date.now() + arrivalMs;
   for (;;) {
     const { rows } = await gate.raw<{ rows: { waiting: number }[] }>(
-      "SELECT count(*) AS waiting FROM pg_locks WHERE relation = 'attempts'::regclass AND NOT granted",
+      // Other databases, copies of one template, have tables of the same number.
+      `SELECT count(*) AS waiting FROM pg_locks WHERE relation = ?::regclass AND NOT granted
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+      [door],
     );
     if ((rows[0]?.waiting ?? 0) + ended >= calls.length) break;
     if (Date.now() > until)
@@ -157,6 +187,25 @@ export async function allAtOnce(db: Knex, calls: readonly (() => Promise<void>)[
   await gate.commit();
   await Promise.all(running);
   return failed;
+}
+
+/** Rewrites a function of the database: each text must be there, or the control would test nothing. */
+export async function rewrite(
+  db: Knex,
+  name: string,
+  changes: readonly [from: string | RegExp, to: string][],
+): Promise<void> {
+  const { rows } = await db.raw<{ rows: { source: string }[] }>(
+    'SELECT pg_get_functiondef(oid) AS source FROM pg_proc WHERE proname = ?',
+    [name],
+  );
+  let source = rows[0]?.source ?? '';
+  for (const [from, to] of changes) {
+    const changed = source.replaceAll(typeof from === 'string' ? from : new RegExp(from, 'g'), to);
+    if (changed === source) throw new Error(`${name} has no ${String(from)}`);
+    source = changed;
+  }
+  await db.raw(source.replaceAll('?', '\\?'));
 }
 
 /** SQLSTATE and message of an error. */
@@ -169,7 +218,8 @@ export function describe(error: unknown): string {
 const books: Record<string, string> = {
   'a booking holds as many seats as it bought': `
     SELECT i.booking_id || ' has ' || count(s.seat_no) || ' of ' || i.seats AS found
-    FROM booking_items AS i LEFT JOIN seats AS s USING (booking_id, offering_id)
+    FROM booking_items AS i JOIN offerings AS o ON o.id = i.offering_id AND o.kind = 'slot'
+    LEFT JOIN seats AS s ON (s.booking_id, s.offering_id) = (i.booking_id, i.offering_id)
     GROUP BY i.booking_id, i.offering_id, i.seats HAVING count(s.seat_no) <> i.seats`,
   'a slot sells at most its capacity': `
     SELECT o.id || ' sold ' || sum(i.seats) || ' of ' || o.capacity AS found
@@ -188,11 +238,11 @@ const books: Record<string, string> = {
   'a payment is booked or given back, not both': `
     SELECT p.id AS found FROM payments AS p LEFT JOIN refunds AS r ON r.payment_id = p.id
     WHERE (p.disposition = 'booked') = (r.id IS NOT NULL)`,
-  'an attempt has one booking, and it is bought by one payment': `
+  'an attempt has one booking, and it is bought by one payment, unless it is free': `
     SELECT a.booking_id || ' is ' || a.status AS found FROM attempts AS a
     WHERE ARRAY[(SELECT count(*) FROM bookings AS b WHERE b.id = a.booking_id),
       (SELECT count(*) FROM payments AS p WHERE p.booking_id = a.booking_id AND p.disposition = 'booked')]
-      <> CASE a.status WHEN 'confirmed' THEN ARRAY[1::bigint, 1] ELSE ARRAY[0::bigint, 0] END`,
+      <> CASE a.status WHEN 'confirmed' THEN ARRAY[1::bigint, CASE a.total_minor WHEN 0 THEN 0 ELSE 1 END] ELSE ARRAY[0::bigint, 0] END`,
   'a charge is one payment': `
     SELECT gateway_payment_id AS found FROM payments GROUP BY gateway, gateway_payment_id HAVING count(*) > 1`,
   'a booking is told of once': `
@@ -200,6 +250,35 @@ const books: Record<string, string> = {
     FROM (SELECT DISTINCT id FROM bookings) AS b
     LEFT JOIN messages AS m ON m.booking_id = b.id AND m.kind = 'booking-confirmed'
     GROUP BY b.id HAVING count(m.kind) <> 1`,
+  'the entries of a movement sum to zero': `
+    SELECT id || ' sums to ' || sum(amount_minor) AS found FROM wallet_entries GROUP BY id, currency HAVING sum(amount_minor) <> 0`,
+  'a balance is the sum of its entries, and never below zero': `
+    SELECT w.customer_id || ' has ' || w.balance_minor || ', entries ' || coalesce(sum(e.amount_minor), 0) AS found
+    FROM wallets AS w LEFT JOIN wallet_entries AS e USING (customer_id, currency)
+    GROUP BY w.customer_id, w.currency HAVING w.balance_minor <> coalesce(sum(e.amount_minor), 0) OR w.balance_minor < 0`,
+  'a wallet pays for its bookings, once each, and for nothing else': `
+    SELECT a.booking_id || ' is ' || a.status || ', moved ' || coalesce(sum(e.amount_minor), 0) AS found
+    FROM attempts AS a LEFT JOIN wallet_entries AS e
+      ON e.booking_id = a.booking_id AND e.account = 'customer' AND e.kind = 'payment'
+    GROUP BY a.booking_id HAVING count(e.id) > 1
+      OR coalesce(sum(e.amount_minor), 0) <> -CASE WHEN a.status = 'confirmed' AND a.method = 'wallet' THEN a.total_minor ELSE 0 END`,
+  'a cart is booked once, by an attempt of its own': `
+    SELECT a.cart_id || ' has ' || count(b.id) || ' bookings' AS found
+    FROM attempts AS a JOIN carts AS c ON c.id = a.cart_id LEFT JOIN bookings AS b ON b.id = a.booking_id
+    GROUP BY a.cart_id, c.booking_id HAVING count(b.id) > 1 OR max(b.id) IS DISTINCT FROM c.booking_id`,
+  'a customer has no more seats than the provider allows': `
+    SELECT b.customer_id || ' has ' || count(*) || ' of ' || o.id AS found
+    FROM seats AS s JOIN bookings AS b ON b.id = s.booking_id JOIN offerings AS o ON o.id = s.offering_id
+    GROUP BY b.customer_id, o.id HAVING count(*) > o.seats_per_customer`,
+  'only an open attempt holds seats, and no customer by two attempts at once': `
+    SELECT min(s.offering_id) || ' is held by ' || string_agg(s.held_by || ', ' || a.status, '; ') AS found
+    FROM seats AS s JOIN attempts AS a ON a.booking_id = s.held_by
+    WHERE s.held_until > now() GROUP BY s.offering_id, a.customer_id
+    HAVING count(DISTINCT s.held_by) > 1 OR bool_or(a.status NOT IN ('awaiting_payment', 'processing'))`,
+  'who holds a seat is remembered': `
+    SELECT s.offering_id || '/' || s.seat_no AS found FROM seats AS s
+    WHERE s.held_until > now() AND NOT EXISTS (SELECT FROM holds AS h
+      WHERE h.offering_id = s.offering_id AND h.booking_id = s.held_by AND h.held_until = s.held_until)`,
   'a settled attempt waits for no payment': `
     SELECT a.booking_id AS found FROM attempts AS a JOIN payment_tries AS t USING (booking_id)
     WHERE a.status IN ('confirmed', 'refunding') AND t.status <> 'paid'`,

@@ -24,6 +24,7 @@ import { makeDataConverter, makePayloadCodec } from '../src/payloads';
 import { makeLogger, makeMetrics, type Logger } from '../src/telemetry';
 import { makeMailer, makeWorker } from '../src/worker';
 import { freshDatabase } from './database';
+import { countPendingCalls } from './pending-calls';
 
 /** JSON as a test reads it. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- answers are checked by the expectations themselves
@@ -117,7 +118,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     LOG_LEVEL: 'silent',
     ...options.env,
   });
-  const connection = await Connection.connect({ address });
+  const pending = countPendingCalls();
+  const connection = await Connection.connect({ address, interceptors: pending.interceptors });
   const native = await NativeConnection.connect({ address });
   const temporal = new Client({ connection, dataConverter: makeDataConverter(config.payloadKeys) });
   const log = options.log ?? makeLogger('test', config.logLevel);
@@ -248,6 +250,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       await mail.close();
       await reading.destroy();
       await native.close();
+      await eventually('the last call to Temporal', async () => pending.count() === 0, 60_000);
       await connection.close();
       await database.close();
     },

@@ -97,14 +97,16 @@ export function courierActivities(deps: Dependencies) {
       },
       reason: message.reason,
     };
-    // Counted before the deed: a sender that dies every time must not send for ever.
+    // Counted before the deed: a sender that dies every time must not send for ever. And by one sender only: a courier
+    // that was taken for dead may still be at work beside the next.
     const gapSeconds = Math.min(2 ** message.tries * 5, longestGapSeconds);
-    await db('messages')
-      .where(key)
+    const claimed = await db('messages')
+      .where({ ...key, tries: message.tries })
       .update({
         tries: message.tries + 1,
         next_send_at: db.raw('now() + make_interval(secs => ?)', [gapSeconds]),
       });
+    if (claimed === 0) return;
     try {
       await send({
         to: message.recipient,

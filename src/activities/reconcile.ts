@@ -2,7 +2,7 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Knex } from 'knex';
 import { isId, isOpen } from '../booking';
-import type { AttemptRow, CaseRow, PaymentRow } from '../database';
+import type { AttemptRow, PaymentRow } from '../database';
 import type { PaymentState } from '../gateways/gateway';
 import {
   bookingWorkflowId,
@@ -39,16 +39,20 @@ export function reconcileActivities(deps: Dependencies) {
     const bookingId = attempt?.booking_id ?? null;
     await recordHeard(db, bookingId, heard);
     const reversals = concernsReversals(heard);
-    const caseIds = reversals ? await lookAtReversals(deps, input) : [];
+    if (reversals) await lookAtReversals(deps, input);
     // With an id in the event, its workflow was rung and found over a moment ago; an open row makes that doubtful.
     const mayRun =
       attempt !== undefined &&
       (input.bookingId === null || isOpen(attempt.status) || heard.some((rung) => rung.reversal === true));
     const unknown = await isUnknown(input);
-    if (mayRun && (await ringAttempt(attempt.booking_id, heard))) {
+    if (mayRun && (await passOn(bookingWorkflowId(attempt.booking_id), heard))) {
       // Bad news overtook the good: the money must be on record before what took it back can be.
       if (reversals && unknown) throw retryLater('unavailable', 'The payment is not settled yet');
-      return { refundIds: [], caseIds, bookingId };
+      return { refundIds: [], caseIds: reversals ? await casesToKeep(input) : [], bookingId };
+    }
+    const keeper = await keeperOf(input);
+    if (keeper !== undefined && (await passOn(keeper, heard))) {
+      return { refundIds: [], caseIds: await casesToKeep(input), bookingId };
     }
     // Money of ours that moves in our own transactions is never on its way without us.
     if (unknown && !methodNamed(gateways, input.gateway).capabilities.insideTransaction) {
@@ -56,13 +60,13 @@ export function reconcileActivities(deps: Dependencies) {
       const state = await gateway.read(input.ref);
       if (state.status === 'unknown') throw readBackLater(gateway, state);
       if (state.status === 'paid') {
-        const caseId = await recordStray(input, attempt, state, state.bookingId ?? null, heard);
-        if (caseId !== undefined) caseIds.push(caseId);
-        if (reversals) caseIds.push(...(await lookAtReversals(deps, input)));
+        await recordStray(input, attempt, state, state.bookingId ?? null, heard);
+        if (reversals) await lookAtReversals(deps, input);
       }
     }
-    caseIds.push(...(await lookAtRefunds(input)));
-    return { refundIds: await unsentRefunds(input), caseIds, bookingId };
+    const payment = { gateway: input.gateway, gateway_ref: input.ref };
+    await readRefundsAgain(deps, payment, () => ({ workflowId: null }));
+    return { refundIds: await unsentRefunds(input), caseIds: await casesToKeep(input), bookingId };
   }
 
   /** The attempt that opened this payment object. Bearing an attempt's id is not enough: anybody may write metadata. */
@@ -74,11 +78,31 @@ export function reconcileActivities(deps: Dependencies) {
       .first<AttemptRow | undefined>();
   }
 
-  /** Passes the ring on. False when the attempt's workflow is gone although its row is open: then we do its work here. */
-  async function ringAttempt(bookingId: string, heard: readonly Ring[]): Promise<boolean> {
+  /**
+   * The keeper of a case that follows a refund which its operator had sent again. Rings do not reach it by themselves; and
+   * whoever else followed the refund would leave it waiting for an end that it is never told of.
+   */
+  async function keeperOf(input: ReconcileInput): Promise<string | undefined> {
+    const found = await db('cases')
+      .join('refunds', 'refunds.id', 'cases.refund_id')
+      .join('payments', 'payments.id', 'refunds.payment_id')
+      .where({
+        'payments.gateway': input.gateway,
+        'payments.gateway_ref': input.ref,
+        resolution: 'retry-refund',
+      })
+      .whereIn('refunds.status', ['unsent', 'pending'])
+      .whereLike('cases.workflow_id', 'case/%')
+      .orderBy('cases.resolved_at', 'desc')
+      .first<{ workflow_id: string } | undefined>('cases.workflow_id');
+    return found?.workflow_id;
+  }
+
+  /** Passes the ring on to a workflow. False when it is gone although its rows are open: then we do its work here. */
+  async function passOn(workflowId: string, heard: readonly Ring[]): Promise<boolean> {
     const ring: Ring = { by: heard[0]?.by ?? 'operator', at: heard[0]?.at ?? new Date().toISOString() };
     try {
-      await deps.temporal.workflow.getHandle(bookingWorkflowId(bookingId)).signal(doorbellSignal, ring);
+      await deps.temporal.workflow.getHandle(workflowId).signal(doorbellSignal, ring);
       return true;
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return false;
@@ -100,19 +124,18 @@ export function reconcileActivities(deps: Dependencies) {
     paid: Extract<PaymentState, { status: 'paid' }>,
     claimed: string | null,
     heard: readonly Ring[],
-  ): Promise<string | undefined> {
+  ): Promise<void> {
     if (attempt !== undefined) {
       const captured = { bookingId: attempt.booking_id, gateway: input.gateway, ref: input.ref, paid };
-      await recordPayment(deps, captured, heard);
-      return undefined;
+      return recordPayment(deps, captured, heard);
     }
     // Another shop on the same account may write anything into its metadata.
     if (claimed === null || !isId('booking', claimed)) {
       metrics.notOurs.inc({ gateway: input.gateway });
       log.info({ event: 'payment.not-ours', gateway: input.gateway });
-      return undefined;
+      return;
     }
-    return db.transaction((trx) => recordUnmatched(trx, input, paid, claimed));
+    await db.transaction((trx) => recordUnmatched(trx, input, paid, claimed));
   }
 
   /** Money that carries an id of ours, but the attempt is not in our tables: never refunded by itself, a person looks. */
@@ -121,7 +144,7 @@ export function reconcileActivities(deps: Dependencies) {
     input: ReconcileInput,
     paid: Extract<PaymentState, { status: 'paid' }>,
     claimed: string,
-  ): Promise<string> {
+  ): Promise<void> {
     const paymentId = deriveId('payment', input.gateway, paid.chargeRef);
     const caseId = deriveId('case', 'unmatched-payment', paymentId);
     const written = await trx('payments')
@@ -138,7 +161,7 @@ export function reconcileActivities(deps: Dependencies) {
       .onConflict(['gateway', 'gateway_payment_id'])
       .ignore()
       .returning('id');
-    if (written.length === 0) return caseId;
+    if (written.length === 0) return;
     await trx('cases').insert({
       id: caseId,
       workflow_id: caseWorkflowId(caseId),
@@ -149,17 +172,21 @@ export function reconcileActivities(deps: Dependencies) {
       detail: `${input.gateway} captured ${input.ref} in the name of ${claimed}, which did not open it or is not in our records.`,
     });
     log.error({ event: 'payment.unmatched', bookingId: claimed, gateway: input.gateway, caseId });
-    return caseId;
   }
 
-  /** Late bad news of refunds, each with a case that the workflow must give a keeper. */
-  async function lookAtRefunds(input: ReconcileInput): Promise<string[]> {
-    const payment = { gateway: input.gateway, gateway_ref: input.ref };
-    const caseIds = await readRefundsAgain(deps, payment, () => ({ workflowId: null }));
-    if (caseIds.length === 0) return [];
-    // A case that the attempt's or another workflow keeps open needs no second keeper.
-    const own = await db<CaseRow>('cases').whereIn('id', caseIds).whereRaw("workflow_id = 'case/' || id");
-    return own.map((row) => row.id);
+  /**
+   * Open cases of this payment that need a workflow of their own: not those that the attempt's or another workflow keeps.
+   * Asked of the rows, so that a second go finds the case whose first go was cut off before it could tell.
+   */
+  async function casesToKeep(input: ReconcileInput): Promise<string[]> {
+    const rows = await db('cases')
+      .join('payments', 'payments.id', 'cases.payment_id')
+      .where({ 'payments.gateway': input.gateway, 'payments.gateway_ref': input.ref })
+      .whereNull('cases.resolved_at')
+      .whereRaw("cases.workflow_id = 'case/' || cases.id")
+      .orderBy('cases.id')
+      .select<{ id: string }[]>('cases.id');
+    return rows.map((row) => row.id);
   }
 
   async function unsentRefunds(input: ReconcileInput): Promise<string[]> {

@@ -232,15 +232,12 @@ export function thisWorkflow(): Keeper {
   return { workflowId: workflow.workflowId };
 }
 
-/**
- * Reads refunds that are under way or done once more; one that failed after it said success is late bad news.
- * @returns the cases that stop one of them
- */
+/** Reads refunds that are under way or done once more; one that failed after it said success is late bad news, and a case. */
 export async function readRefundsAgain(
   deps: Dependencies,
   of: { booking_id: string } | { gateway: string; gateway_ref: string },
   keeper: () => Keeper,
-): Promise<string[]> {
+): Promise<void> {
   const { db, gateways } = deps;
   const refunds = await db('refunds')
     .join('payments', 'payments.id', 'refunds.payment_id')
@@ -250,7 +247,6 @@ export async function readRefundsAgain(
     .whereNot('refunds.reason', 'external')
     .orderBy('refunds.id')
     .select<{ id: string }[]>('refunds.id');
-  const caseIds: string[] = [];
   for (const { id } of refunds) {
     if (await settledByHand(db, id)) continue;
     const refund = await readOwed(db, id);
@@ -259,8 +255,6 @@ export async function readRefundsAgain(
     const state = await gateway.readRefund(asSent(refund));
     if (state.status === 'unknown') throw readBackLater(gateway, state);
     if (state.status === 'missing') continue;
-    const progress = await recordRefund(deps, refund, state, keeper());
-    if (progress.caseId !== undefined) caseIds.push(progress.caseId);
+    await recordRefund(deps, refund, state, keeper());
   }
-  return caseIds;
 }

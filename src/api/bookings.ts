@@ -120,6 +120,8 @@ export function bookingRoutes(deps: ApiDependencies, rates: Rates): Route[] {
         'not-found',
         'slot-unavailable',
         'offering-closed',
+        'cart-converted',
+        'seats-per-customer',
         'not-retryable',
         'retry-limit',
         'attempt-over',

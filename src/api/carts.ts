@@ -208,12 +208,25 @@ function refuseToAdd(offering: OfferingRow, items: readonly ListedItem[]): void 
   }
 }
 
+/** What is in a cart at the prices of now; of a converted one, what was booked, whatever was edited while it was paid. */
 async function readItems(db: Knex, cart: CartRow): Promise<ListedItem[]> {
+  if (cart.booking_id !== null) return readBooked(db, cart.booking_id);
   return db('cart_items')
     .join('offerings', 'offerings.id', 'cart_items.offering_id')
     .where({ cart_id: cart.id })
     .orderBy(['added_at', 'offering_id'])
     .select<ListedItem[]>('offering_id', 'seats', 'title', 'price_minor', 'currency');
+}
+
+async function readBooked(db: Knex, bookingId: string): Promise<ListedItem[]> {
+  const { rows } = await db.raw<{ rows: ListedItem[] }>(
+    `SELECT item ->> 'offeringId' AS offering_id, (item ->> 'seats')::integer AS seats, item ->> 'title' AS title,
+       (item ->> 'priceMinor')::integer AS price_minor, a.currency
+     FROM attempts AS a, jsonb_array_elements(a.quote -> 'items') WITH ORDINALITY AS items (item, place)
+     WHERE a.booking_id = ? ORDER BY place`,
+    [bookingId],
+  );
+  return rows;
 }
 
 function show(cart: CartRow, items: readonly ListedItem[]): CartView {

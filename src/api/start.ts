@@ -103,16 +103,17 @@ function refuseUnusable({ gateways, config }: ApiDependencies, body: NewBooking)
  * Refuses early what `open` would refuse as well, so that nothing is started for a cart that cannot be booked.
  * @throws Problem `not-found` for what is not theirs, `cart-converted`, or `invalid-request` for an empty one
  */
-async function refuseUnusableCart({ reading }: ApiDependencies, wanted: Wanted): Promise<void> {
+async function refuseUnusableCart({ db }: ApiDependencies, wanted: Wanted): Promise<void> {
   const { body, caller } = wanted.asked;
   if (body.cartId === undefined) return;
   let cart: (CartRow & { items: number }) | undefined;
   try {
-    cart = await reading<CartRow>('carts')
+    // Not from a replica, which may not know yet what the customer has just put in.
+    cart = await db<CartRow>('carts')
       .where({ id: body.cartId, customer_id: caller.sub })
       .select<(CartRow & { items: number })[]>(
         'carts.*',
-        reading.raw('(SELECT count(*) FROM cart_items WHERE cart_id = carts.id) AS items'),
+        db.raw('(SELECT count(*) FROM cart_items WHERE cart_id = carts.id) AS items'),
       )
       .first();
   } catch (error) {

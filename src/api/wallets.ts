@@ -32,6 +32,8 @@ interface ListedEntry extends WalletEntryRow {
 interface Credit {
   id: string;
   customerId: string;
+  /** The operator's subject. */
+  madeBy: string;
   requestHash: string;
   body: NewCredit;
 }
@@ -121,7 +123,13 @@ async function credit(
   const { customerId } = params;
   const cause = `${caller.sub}\0${customerId}\0${idempotencyKey ?? ''}`;
   const id = makeId('entry', createHash('sha256').update(cause).digest());
-  const { entry, newly } = await creditOnce(deps, { id, customerId, requestHash: hashOf(body), body });
+  const { entry, newly } = await creditOnce(deps, {
+    id,
+    customerId,
+    madeBy: caller.sub,
+    requestHash: hashOf(body),
+    body,
+  });
   if (newly) deps.log.info({ event: 'wallet.credited', entryId: id, requestId });
   response.status(newly ? 201 : 200).json(show(entry));
 }
@@ -133,7 +141,7 @@ async function credit(
  */
 async function creditOnce(
   { db }: ApiDependencies,
-  { id, customerId, requestHash, body }: Credit,
+  { id, customerId, madeBy, requestHash, body }: Credit,
 ): Promise<{ entry: WalletEntryRow; newly: boolean }> {
   return db.transaction(async (trx) => {
     await trx.raw('SELECT pg_advisory_xact_lock(hashtextextended(?, 0))', [id]);
@@ -142,13 +150,14 @@ async function creditOnce(
       if (before.request_hash !== requestHash) throw new Problem('idempotency-key-reused');
       return { entry: before, newly: false };
     }
-    await trx.raw(`SELECT move_wallet_money(?, 'credit', ?, ?, ?, NULL, ?, ?)`, [
+    await trx.raw(`SELECT move_wallet_money(?, 'credit', ?, ?, ?, NULL, ?, ?, ?)`, [
       id,
       customerId,
       body.currency,
       body.amountMinor,
       body.note ?? null,
       requestHash,
+      madeBy,
     ]);
     const entry = await selectEntries(trx).where({ id }).first();
     if (entry === undefined) throw new Error(`Bug: ${id} was credited and is not there`);

@@ -1,7 +1,7 @@
 /** What the owner of an attempt may wish: another try, to be looked at now, the end. The workflow decides; the record tells. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { z } from 'zod';
-import { cancelVerdict, isOpen, type AttemptStatus } from '../booking';
+import { cancelVerdict, isOpen, walletMethod, type AttemptStatus } from '../booking';
 import {
   bookingWorkflowId,
   cancelUpdate,
@@ -28,14 +28,12 @@ export function makeWishes(deps: ApiDependencies) {
 
   async function retry(asked: AskedAbout<typeof retryBody>): Promise<void> {
     const method = asked.body.payment?.method;
-    if (method !== undefined && !gateways.has(method)) {
-      throw invalid(
-        '/payment/method',
-        `Not offered here. Offered: ${[...gateways.keys()].join(', ') || 'none'}.`,
-      );
-    }
     const found = await findOwn(deps, asked);
     if (isOver(found)) throw new Problem('attempt-over');
+    const offered = [...gateways.keys(), walletMethod];
+    if (method !== undefined && !offered.includes(method)) {
+      throw invalid('/payment/method', `Not offered here. Offered: ${offered.join(', ')}.`);
+    }
     const wish = method === undefined ? {} : { method };
     const outcome = await askAttempt(temporal, asked.params.id, retryUpdate, [wish]);
     const now = await afterAsking(deps, asked, outcome);
