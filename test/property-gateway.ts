@@ -172,6 +172,7 @@ export function standInGateway(name: string, list: string) {
       insideTransaction: false,
       lookSchedule: [15, 30, 60],
       looksPerSecond: 1000,
+      lists: false,
       minimumAmountMinor: null,
       maximumAmountMinor: 99_999_999,
     },
@@ -180,6 +181,8 @@ export function standInGateway(name: string, list: string) {
     close,
     refund,
     readRefund,
+    // Nobody but us takes money back here.
+    reversals: () => Promise.resolve({ status: 'known', refunds: [], disputes: [] }),
     verifyWebhook: () => {
       throw new Error('Nobody sends webhooks here: the test rings');
     },

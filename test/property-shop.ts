@@ -2,6 +2,7 @@
  * The shop that a list of commands is played in: the real workflows and activities on a real database, with stand-ins for
  * Temporal and the gateway. Each list has offerings, customers, carts and wallets of its own, so many share a database.
  */
+import { lookUp } from '../src/public-address';
 import { createHash } from 'node:crypto';
 import type { Knex } from 'knex';
 import { createActivities } from '../src/activities';
@@ -69,6 +70,7 @@ export function openShop(db: Knex, list: string) {
       }
       mails.push(messageId);
     },
+    webhooks: { appSecret: 'tests only', allowPrivate: false, lookUp, timeoutMs: 2_000 },
     payment: { windowSeconds, triesMax },
   };
   const activities = createActivities(deps);

@@ -4,7 +4,7 @@
  */
 import { MockActivityEnvironment } from '@temporalio/testing';
 import type { Knex } from 'knex';
-import { refundActivities } from '../src/activities/refunds';
+import { giveBackActivities } from '../src/activities/give-back';
 import { addSlot, allAtOnce, auditBooks, nextId, priceMinor } from './settling-setup';
 import { balanceOf, endingsOf, fillWallets, openCounter, tally, type Counter } from './ways-setup';
 
@@ -101,7 +101,7 @@ describe('giving back to a wallet', () => {
 
   /** The activity, with what tells it whose workflow it runs in. */
   function send(refundId: string): Promise<unknown> {
-    const { sendRefund } = refundActivities(counter.deps);
+    const { sendRefund } = giveBackActivities(counter.deps);
     return new MockActivityEnvironment().run(sendRefund, refundId);
   }
 
