@@ -58,6 +58,7 @@ const environment = z.object({
   RATE_STARTS_PER_MINUTE: whole(1, 1_000_000, 20),
   RATE_RETRIES_PER_MINUTE: whole(1, 1_000_000, 30),
   RATE_ANONYMOUS_PER_MINUTE: whole(1, 1_000_000, 300),
+  STREAMS_MAX: whole(1, 1_000_000, 10_000),
   TRUST_PROXY: whole(0, 32, 0),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
@@ -151,6 +152,7 @@ function parse(env: NodeJS.ProcessEnv) {
       retriesPerMinute: read.RATE_RETRIES_PER_MINUTE,
       anonymousPerMinute: read.RATE_ANONYMOUS_PER_MINUTE,
     },
+    streamsMax: read.STREAMS_MAX,
     logLevel: read.LOG_LEVEL,
   });
 }

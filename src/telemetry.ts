@@ -75,6 +75,7 @@ export function makeMetrics() {
       buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120],
       registers: [registry],
     }),
+    liveStreams: gauge('payfirst_live_streams', 'Event streams open in this process.', []),
     casesOpen: gauge('payfirst_cases_open', 'Cases that wait for an operator.', []),
     refundsUnderWay: gauge('payfirst_refunds_under_way', 'Refunds unsent or pending.', []),
     refundOldestSeconds: gauge('payfirst_refund_oldest_seconds', 'Age of the oldest refund under way.', []),

@@ -1,4 +1,6 @@
-import { openWaitingRoom } from '../src/api/waiting';
+import { openRoom, untilNewer } from '../src/api/waiting';
+import { openNotices } from '../src/notices';
+import { makeLogger } from '../src/telemetry';
 import {
   booking,
   countRows,
@@ -50,7 +52,7 @@ describe('a booking as people see it', () => {
       retryable: false,
       links: { self: `/v1/bookings/${id}` },
     });
-    expect(own.body.links.events).toBeUndefined();
+    expect(own.body.links.events).toContain(`/v1/bookings/${id}/events?ticket=`);
     expect((await read(id, bob)).status).toBe(404);
     expect((await read(id, doctor)).status).toBe(404);
     const ops = await read(id, operator);
@@ -178,7 +180,11 @@ describe('waiting', () => {
     const id = await writeAttempt(api.db, offering);
     const began = Date.now();
     const waiting = read(id, ada, '?wait=10&after=1');
-    setTimeout(() => void api.db('attempts').where({ booking_id: id }).update({ tries: 2 }).then(), 300);
+    const change = async () => {
+      await api.db('attempts').where({ booking_id: id }).update({ tries: 2 });
+      openNotices(api.db, makeLogger('test', 'silent')).tell({ bookingId: id });
+    };
+    setTimeout(() => void change(), 300);
     const changed = await waiting;
     expect([changed.status, changed.body.version]).toEqual([200, 2]);
     expect(Date.now() - began).toBeLessThan(3_000);
@@ -190,14 +196,19 @@ describe('waiting', () => {
   it('asks PostgreSQL once for all who wait', async () => {
     const ids = await Promise.all(Array.from({ length: 3 }, () => writeAttempt(api.db, offering)));
     const asked = jest.fn();
-    const room = openWaitingRoom((wanted) => {
-      asked(wanted.length);
-      return Promise.resolve(new Map());
-    }, undefined as never);
-    const hungUp = new AbortController();
-    const waits = ids.map((id) => room.untilNewer(id, 1, 700, hungUp.signal));
+    const room = openRoom<number>({
+      read: (wanted) => {
+        asked(wanted.length);
+        return Promise.resolve(new Map());
+      },
+      log: makeLogger('test', 'silent'),
+      slowMs: 200,
+    });
+    const wait = (id: string, ms: number, hungUp: AbortController) =>
+      untilNewer(room, id, 1, { ms, hungUp: hungUp.signal, stopping: undefined });
+    const waits = ids.map((id) => wait(id, 700, new AbortController()));
     const gone = new AbortController();
-    const left = room.untilNewer(ids[0] ?? '', 1, 60_000, gone.signal);
+    const left = wait(ids[0] ?? '', 60_000, gone);
     expect(room.size).toBe(4);
     gone.abort();
     expect(await left).toBe(false);

@@ -101,7 +101,7 @@ describe('the OpenAPI document', () => {
     expect(described.sort()).toEqual(mounted(app).sort());
     expect(described).toContain('post /v1/bookings/{id}/retry');
     expect(described).toContain('delete /v1/carts/{id}/items/{offeringId}');
-    expect(described).toHaveLength(46);
+    expect(described).toHaveLength(48);
   });
 
   it('is 3.1, and complete: scopes, answers, problems, examples of all shapes', () => {
@@ -132,6 +132,7 @@ describe('the OpenAPI document', () => {
     );
     expect(start.requestBody.required).toBe(true);
     expect(document.paths['/v1/offerings'].get.security).toEqual([]);
+    expect(document.paths['/v1/bookings/{id}/events'].get.security).toContainEqual({ ticket: [] });
     const { schemas } = document.components;
     expect(Object.keys(schemas)).toEqual(
       expect.arrayContaining([

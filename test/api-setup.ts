@@ -6,9 +6,11 @@ import { SignJWT } from 'jose';
 import type { Knex } from 'knex';
 import pino from 'pino';
 import { createApp } from '../src/api/app';
+import { openListener } from '../src/api/listener';
 import { readConfig, type Config } from '../src/config';
 import { openDatabase } from '../src/database';
 import { stripeGateway } from '../src/gateways/stripe';
+import { sendBeat } from '../src/notices';
 import { makePayloadCodec } from '../src/payloads';
 import type { LookUp } from '../src/public-address';
 import { makeMetrics, type Metrics } from '../src/telemetry';
@@ -38,10 +40,14 @@ export interface ApiUnderTest {
   config: Config;
   database: FreshDatabase;
   db: Knex;
+  /** The application's own, by the read-only role. */
+  reading: Knex;
   metrics: Metrics;
   temporal: FakeTemporal;
   /** Lines logged so far. */
   logged: string[];
+  /** Tells the application that its process ends. */
+  endProcess(): void;
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   token(sub: string, scope?: string, options?: { secret?: string; expiresIn?: string }): Promise<string>;
   stop(): Promise<void>;
@@ -104,9 +110,14 @@ export async function startApi(
     databaseUrl?: string;
     readonlyUrl?: string;
     lookUp?: LookUp;
+    /** Where it listens for notices; `nowhere`: it does not. */
+    listenUrl?: string;
+    beatEveryMs?: number;
+    /** Another process on that database; whoever made it closes it. */
+    beside?: FreshDatabase;
   } = {},
 ): Promise<ApiUnderTest> {
-  const database = await freshDatabase(4);
+  const database = options.beside ?? (await freshDatabase(4));
   const config = readConfig({
     DATABASE_URL: options.databaseUrl ?? database.url,
     DATABASE_READONLY_URL: options.readonlyUrl ?? database.readonlyUrl,
@@ -134,6 +145,13 @@ export async function startApi(
     readonly: true,
     name: 'test-api-reading',
   });
+  const listener = openListener({
+    url: options.listenUrl ?? config.database.url,
+    sendBeat: (id) => sendBeat(db, id),
+    log,
+    ...(options.beatEveryMs === undefined ? {} : { beatEveryMs: options.beatEveryMs }),
+  });
+  const stopping = new AbortController();
   const app = createApp({
     config,
     db,
@@ -144,6 +162,8 @@ export async function startApi(
     ...(options.lookUp === undefined ? {} : { lookUp: options.lookUp }),
     log,
     metrics,
+    stopping: stopping.signal,
+    ...(options.listenUrl === 'nowhere' ? {} : { listener }),
   });
   const server = await new Promise<Server>((resolve) => {
     const listening: Server = app.listen(0, '127.0.0.1', () => resolve(listening));
@@ -154,18 +174,22 @@ export async function startApi(
     config,
     database,
     db: database.db,
+    reading,
     metrics,
     temporal,
     logged,
+    endProcess: () => stopping.abort(),
     call: (method, path, given) => call(url, method, path, given),
     token,
     stop: async () => {
+      stopping.abort();
+      listener.close();
       await new Promise((resolve) => {
         server.close(resolve);
         server.closeAllConnections();
       });
       await Promise.all([db.destroy(), reading.destroy()]);
-      await database.close();
+      if (options.beside === undefined) await database.close();
     },
   };
 }

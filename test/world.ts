@@ -15,11 +15,13 @@ import { startStripeSandbox, type StripeSandbox } from '../sandbox/stripe/sandbo
 import { createActivities, type Activities } from '../src/activities';
 import type { Dependencies } from '../src/activities/dependencies';
 import { createApp } from '../src/api/app';
+import { openListener } from '../src/api/listener';
 import { readConfig, type Config } from '../src/config';
 import { openDatabase } from '../src/database';
 import type { Gateway } from '../src/gateways/gateway';
 import { stripeGateway } from '../src/gateways/stripe';
 import { lookUp } from '../src/public-address';
+import { sendBeat } from '../src/notices';
 import { makeDataConverter, makePayloadCodec } from '../src/payloads';
 import { makeLogger, makeMetrics, type Logger } from '../src/telemetry';
 import { makeMailer, makeWorker } from '../src/worker';
@@ -139,6 +141,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     metrics: makeMetrics(),
   };
   const reading = openDatabase(database.readonlyUrl, { poolMax: 8, readonly: true, name: 'test-reading' });
+  const listener = openListener({ url: database.url, sendBeat: (id) => sendBeat(database.db, id), log });
   const app = createApp({
     config,
     db: database.db,
@@ -148,6 +151,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     gateways,
     log,
     metrics: makeMetrics(),
+    listener,
   });
   const server = await new Promise<Server>((resolve) => {
     const listening: Server = app.listen(0, '127.0.0.1', () => resolve(listening));
@@ -248,6 +252,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       await new Promise((resolve) => server.close(resolve));
       clearTimeout(impatient);
       await mail.close();
+      listener.close();
       await reading.destroy();
       await native.close();
       await eventually('the last call to Temporal', async () => pending.count() === 0, 60_000);

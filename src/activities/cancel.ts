@@ -3,6 +3,7 @@ import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { ring } from '../doorbell';
 import type { FailureType } from '../failures';
+import type { Notices } from '../notices';
 import { bookingWorkflowId, calledOffSignal, type Ring } from '../workflows/messages';
 import { readStanding, type Dependencies, type Refusal, type Standing } from './dependencies';
 import { cancellationRefundId } from './reversals';
@@ -18,7 +19,7 @@ export type CanceledBy = 'customer' | 'provider';
 const perGo = 5;
 const pauseMs = 1_000;
 
-export function cancelActivities(deps: Dependencies) {
+export function cancelActivities(deps: Dependencies, notices: Notices) {
   const { db, log } = deps;
 
   /**
@@ -62,13 +63,17 @@ export function cancelActivities(deps: Dependencies) {
    */
   async function callOff(offeringId: string): Promise<number> {
     await db.raw('SELECT call_off(?)', [offeringId]);
+    notices.tell({ offeringId });
     await endOpenAttempts(offeringId);
     let undone = 0;
     for (;;) {
       Context.current().heartbeat(undone);
       const ids = await confirmedOn(offeringId);
       if (ids.length === 0) break;
-      for (const id of ids) await cancelBooking(id, 'provider');
+      for (const id of ids) {
+        await cancelBooking(id, 'provider');
+        notices.tell({ bookingId: id });
+      }
       undone += ids.length;
       await Context.current().sleep(pauseMs);
     }

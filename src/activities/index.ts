@@ -4,22 +4,29 @@ import { caseActivities } from './cases';
 import { compareActivities } from './compare';
 import { courierActivities } from './courier';
 import type { Dependencies } from './dependencies';
+import { openNotices, type Notices } from '../notices';
 import { giveBackActivities } from './give-back';
 import { openActivities } from './open';
 import { reconcileActivities } from './reconcile';
 import { settleActivities } from './settle';
+import { tellAfterEach } from './tell';
 import { watchActivities } from './watch';
 
-export type Activities = ReturnType<typeof createActivities>;
+export type Activities = ReturnType<typeof allActivities>;
 
 /** Makes the activities a worker runs. */
-export function createActivities(deps: Dependencies) {
+export function createActivities(deps: Dependencies): Activities {
+  const notices = openNotices(deps.db, deps.log);
+  return tellAfterEach(allActivities(deps, notices), notices);
+}
+
+function allActivities(deps: Dependencies, notices: Notices) {
   return {
     ...openActivities(deps),
     ...settleActivities(deps),
     ...giveBackActivities(deps),
     ...reconcileActivities(deps),
-    ...cancelActivities(deps),
+    ...cancelActivities(deps, notices),
     ...caseActivities(deps),
     ...compareActivities(deps),
     ...watchActivities(deps),

@@ -11,9 +11,11 @@ import { caseRoutes } from './cases';
 import { codecRoutes } from './codec';
 import { makeSessions } from './codec-session';
 import { codecSignInRoutes } from './codec-sign-in';
+import { openNotices } from '../notices';
 import type { ApiDependencies } from './dependencies';
 import { describeRoutes, documentRoutes } from './document';
 import { healthRoutes } from './health';
+import { liveRoutes, openLive } from './live';
 import { offeringRoutes } from './offerings';
 import { nothingHere, renderProblems } from './problem';
 import { paymentRoutes } from './payments';
@@ -40,12 +42,14 @@ export function createApp(deps: ApiDependencies): Express {
   const probes = healthRoutes(deps);
   const webhooks = webhookRoutes(deps, rates);
   const sessions = makeSessions(config);
+  const live = openLive(deps);
   const routes: Route[] = [
     ...providerRoutes(deps),
-    ...offeringRoutes(deps),
+    ...offeringRoutes(deps, openNotices(deps.db, log)),
     ...providerBookingRoutes(deps),
     ...cartRoutes(deps),
-    ...bookingRoutes(deps, rates),
+    ...bookingRoutes(deps, rates, live),
+    ...liveRoutes(deps, live),
     ...walletRoutes(deps),
     ...caseRoutes(deps),
     ...webhookEndpointRoutes(deps),

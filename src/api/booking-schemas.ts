@@ -88,6 +88,16 @@ export const waitQuery = z.strictObject({
     .meta({ description: 'Version already seen; with `wait`, the answer comes once it is exceeded.' }),
 });
 
+/** Query of `GET /v1/bookings/:id/events`. */
+export const ticketQuery = z.strictObject({
+  ticket: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .meta({ description: 'From `links.events`, instead of a token.' }),
+});
+
 /** Query of `GET /v1/bookings`. */
 export const bookingQuery = z.strictObject({
   status: z.enum(['open', 'confirmed', 'all']).default('all'),
@@ -100,6 +110,9 @@ export type BookingQuery = z.output<typeof bookingQuery>;
 const failureTypes = Object.keys(failures) as [FailureType, ...FailureType[]];
 const links = z.object({
   self: z.string(),
+  events: z.string().optional().meta({
+    description: 'For its owner: server-sent events, with a ticket to connect by within 10 minutes.',
+  }),
   alternatives: z.string().optional().meta({ description: 'Free slots of the same provider.' }),
 });
 

@@ -1,10 +1,12 @@
 /** Bookings as rows and as people see them: who may see what is decided here and nowhere else. */
 import type { Knex } from 'knex';
 import type { QuotedItem, RefundReason, RefundStatus } from '../booking';
+import type { Config } from '../config';
 import type { AttemptRow, TryRow } from '../database';
 import { failures, isFailureType, type Failure, type FailureType } from '../failures';
 import type { BookingView, StartingView } from './booking-schemas';
 import { microsOf } from './pages';
+import { eventsLink } from './tickets';
 
 /** An attempt with all that its view needs, read in one query. */
 export interface BookingRecord extends AttemptRow {
@@ -25,11 +27,20 @@ export interface BookingRecord extends AttemptRow {
 }
 
 /**
- * Who looks: the owner sees everything; an operator neither secrets nor details; a provider who comes, and of what was
- * bought the items of the offerings that are theirs: what else a customer buys is none of their business.
+ * Who looks: the owner sees everything; an operator, and the owner's own ticket, neither secrets nor details; a provider who
+ * comes, and of what was bought the items of the offerings that are theirs: what else a customer buys is none of their
+ * business. `events`: where the owner follows this one booking; in lists there is none.
  */
 export type Viewer =
-  { as: 'owner' } | { as: 'operator' } | { as: 'provider'; offerings: ReadonlySet<string> };
+  | { as: 'owner'; events?: string }
+  | { as: 'ticket' }
+  | { as: 'operator' }
+  | { as: 'provider'; offerings: ReadonlySet<string> };
+
+/** The owner of this booking, with a fresh ticket to follow it by. */
+export function ownerOf(config: Pick<Config, 'appSecret'>, id: string): Extract<Viewer, { as: 'owner' }> {
+  return { as: 'owner', events: eventsLink(config, id) };
+}
 
 // A booking that stands shows only refunds of the payment that bought it: a second payment going back is not its story.
 const columns = `
@@ -81,8 +92,13 @@ export function bookingPath(id: string): string {
 }
 
 /** What can be said of an attempt that has started and has no record yet. */
-export function showStarting(id: string): StartingView {
-  return { id, status: 'awaiting_payment', links: { self: bookingPath(id) } };
+export function showStarting(
+  config: Pick<Config, 'appSecret'>,
+  id: string,
+  to: 'owner' | 'ticket' = 'owner',
+): StartingView {
+  const events = to === 'owner' ? { events: eventsLink(config, id) } : {};
+  return { id, status: 'awaiting_payment', links: { self: bookingPath(id), ...events } };
 }
 
 /**
@@ -107,7 +123,7 @@ export function showBooking(record: BookingRecord, viewer: Viewer, details: bool
       ...(item.startsAt === undefined ? {} : { startsAt: item.startsAt }),
       ...(item.endsAt === undefined ? {} : { endsAt: item.endsAt }),
       ...(item.timeZone === undefined ? {} : { timeZone: item.timeZone }),
-      ...(details && item.details !== undefined && viewer.as !== 'operator' ? { details: item.details } : {}),
+      ...(details && item.details !== undefined && seesDetails(viewer) ? { details: item.details } : {}),
     })),
     total: { amountMinor: whole ? record.total_minor : totalOf(items), currency: record.currency },
     ...paymentOf(record, viewer),
@@ -116,7 +132,11 @@ export function showBooking(record: BookingRecord, viewer: Viewer, details: bool
     // One sum goes back for everything, so of a part it would say too much.
     ...(whole ? refundOf(record) : {}),
     ...customerOf(record, viewer),
-    links: { self: bookingPath(record.booking_id), ...(alternatives === undefined ? {} : { alternatives }) },
+    links: {
+      self: bookingPath(record.booking_id),
+      ...(viewer.as === 'owner' && viewer.events !== undefined ? { events: viewer.events } : {}),
+      ...(alternatives === undefined ? {} : { alternatives }),
+    },
     createdAt: record.started_at.toISOString(),
     ...(record.expires_at === null ? {} : { expiresAt: record.expires_at.toISOString() }),
     ...(record.confirmed_at === null ? {} : { confirmedAt: record.confirmed_at.toISOString() }),
@@ -125,6 +145,10 @@ export function showBooking(record: BookingRecord, viewer: Viewer, details: bool
 
 function seesItem(viewer: Viewer, item: QuotedItem): boolean {
   return viewer.as !== 'provider' || viewer.offerings.has(item.offeringId);
+}
+
+function seesDetails({ as }: Viewer): boolean {
+  return as === 'owner' || as === 'provider';
 }
 
 function totalOf(items: readonly QuotedItem[]): number {

@@ -15,14 +15,15 @@ import {
 } from './booking-schemas';
 import { readBookings, showBooking, showStarting, type BookingRecord, type Viewer } from './booking-view';
 import type { ApiDependencies } from './dependencies';
-import { findBooking, type Found } from './find';
+import { findBooking, versionOf } from './find';
+import type { Live } from './live';
 import { cutPage, instantOfMicros, pageOf, readCursor } from './pages';
 import { Problem } from './problem';
 import type { Rates } from './rates';
 import { defineRoute, type Asked, type Route } from './route';
 import { makeStart } from './start';
 import { makeStartLimit } from './start-limit';
-import { openWaitingRoom, versionsIn, type WaitingRoom } from './waiting';
+import { untilNewer } from './waiting';
 import { makeWishes } from './wishes';
 
 const idOnly = z.strictObject({ id: bookingId });
@@ -34,8 +35,7 @@ const starting = {
 const current = { description: 'The booking as it is now', schema: bookingView };
 
 /** The routes of bookings. */
-export function bookingRoutes(deps: ApiDependencies, rates: Rates): Route[] {
-  const room = openWaitingRoom(versionsIn(deps.reading), deps.log, deps.stopping);
+export function bookingRoutes(deps: ApiDependencies, rates: Rates, live: Live): Route[] {
   const start = makeStart(deps, makeStartLimit(rates.starts));
   const wishes = makeWishes(deps);
   return [
@@ -102,7 +102,7 @@ export function bookingRoutes(deps: ApiDependencies, rates: Rates): Route[] {
         304: { description: 'Nothing changed during the wait' },
       },
       problems: ['invalid-request', 'not-found', 'unavailable'],
-      handle: (asked) => read(deps, room, asked),
+      handle: (asked) => read(deps, live, asked),
     }),
     defineRoute({
       method: 'post',
@@ -173,26 +173,22 @@ export function bookingRoutes(deps: ApiDependencies, rates: Rates): Route[] {
 
 type AskedToRead = Asked<{ id: string }, z.output<typeof waitQuery>, undefined>;
 
-async function read(deps: ApiDependencies, room: WaitingRoom, asked: AskedToRead): Promise<void> {
+async function read(deps: ApiDependencies, { bookings }: Live, asked: AskedToRead): Promise<void> {
   const { params, query, caller, response } = asked;
   let found = await findBooking(deps, caller, params.id);
   const { wait, after } = query;
   if (wait !== undefined && after !== undefined && versionOf(found) <= after) {
     const hangUp = new AbortController();
     response.once('close', () => hangUp.abort());
-    const changed = await room.untilNewer(params.id, after, wait * 1000, hangUp.signal);
-    if (!changed) {
+    const patience = { ms: wait * 1000, hungUp: hangUp.signal, stopping: deps.stopping };
+    if (!(await untilNewer(bookings, params.id, after, patience))) {
       response.status(304).end();
       return;
     }
     found = await findBooking(deps, caller, params.id);
   }
-  if (found === 'starting') response.json(showStarting(params.id));
+  if (found === 'starting') response.json(showStarting(deps.config, params.id));
   else response.json(showBooking(found.record, found.viewer, true));
-}
-
-function versionOf(found: Found): number {
-  return found === 'starting' ? 0 : found.record.version;
 }
 
 async function list(deps: ApiDependencies, caller: Caller, query: BookingQuery) {

@@ -6,6 +6,7 @@ import type { Config } from '../config';
 import type { Gateway } from '../gateways/gateway';
 import type { LookUp } from '../public-address';
 import type { Logger, Metrics } from '../telemetry';
+import type { Listener } from './listener';
 
 export interface ApiDependencies {
   config: Config;
@@ -23,4 +24,6 @@ export interface ApiDependencies {
   metrics: Metrics;
   /** Aborted when the process is told to end: clients that wait for a change are answered at once. */
   stopping?: AbortSignal;
+  /** Hears what others changed; without one the slow poll alone tells those who wait. */
+  listener?: Listener;
 }

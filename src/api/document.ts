@@ -11,6 +11,7 @@ import { problemSchema } from './problem';
 import { defineRoute, type Answer, type Route } from './route';
 
 const securityScheme = 'token';
+const ticketScheme = 'ticket';
 
 /** Problems that a route can answer with because of how it is called, whatever it does. */
 function commonProblems(route: Route): FailureType[] {
@@ -93,7 +94,10 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
     ]
       .filter((text) => text !== undefined)
       .join('\n\n'),
-    security: scopes.map((scope) => ({ [securityScheme]: [scope] })),
+    security: [
+      ...scopes.map((scope) => ({ [securityScheme]: [scope] })),
+      ...(route.ticket === true ? [{ [ticketScheme]: [] }] : []),
+    ],
     requestParams: parametersOf(route),
     ...bodyOf(route),
     responses: {
@@ -131,6 +135,13 @@ export function describeRoutes(routes: readonly Route[], publicUrl: string) {
           scheme: 'bearer',
           bearerFormat: 'JWT',
           description: 'Claims: `sub`, and `scope` as one space-separated string.',
+        },
+        [ticketScheme]: {
+          type: 'apiKey',
+          in: 'query',
+          name: 'ticket',
+          description:
+            'As `links.events` of a booking carries it: for that booking, to connect within minutes.',
         },
       },
     },

@@ -2,12 +2,17 @@
 import type { OfferingRow } from '../database';
 import { isAttemptOf } from './attempts';
 import type { Caller } from './auth';
-import { readBooking, type BookingRecord, type Viewer } from './booking-view';
+import { ownerOf, readBooking, type BookingRecord, type Viewer } from './booking-view';
 import type { ApiDependencies } from './dependencies';
 import { isDatabaseAway } from './outage';
 import { Problem, unavailable } from './problem';
 
 type ProviderViewer = Extract<Viewer, { as: 'provider' }>;
+
+/** The version of what was found; an attempt without a record has none yet. */
+export function versionOf(found: Found): number {
+  return found === 'starting' ? 0 : found.record.version;
+}
 
 /** An attempt that the caller may see, with or without its record. */
 export type Found = { record: BookingRecord; viewer: Viewer } | 'starting';
@@ -34,12 +39,19 @@ export async function findBooking(deps: ApiDependencies, caller: Caller, id: str
   throw outage ?? new Problem('not-found');
 }
 
+/** Finds a booking for whoever has a ticket for it, which only its owner is given. */
+export async function findByTicket({ reading }: ApiDependencies, id: string): Promise<Found> {
+  const record = await readBooking(reading, id);
+  return record === undefined ? 'starting' : { record, viewer: { as: 'ticket' } };
+}
+
 async function viewerOf(
   deps: ApiDependencies,
   caller: Caller,
   record: BookingRecord,
 ): Promise<Viewer | undefined> {
-  if (caller.scopes.has('bookings') && record.customer_id === caller.sub) return { as: 'owner' };
+  if (caller.scopes.has('bookings') && record.customer_id === caller.sub)
+    return ownerOf(deps.config, record.booking_id);
   if (caller.scopes.has('ops')) return { as: 'operator' };
   // Nobody hears of a request that nobody paid for.
   if (!caller.scopes.has('catalog') || record.reference === null) return undefined;

@@ -5,9 +5,11 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { readConfigOrExit, type Config } from '../config';
 import { openDatabase } from '../database';
 import { configuredGateways } from '../gateways/configured';
+import { sendBeat } from '../notices';
 import { makeDataConverter, makePayloadCodec } from '../payloads';
 import { makeLogger, makeMetrics, type Logger } from '../telemetry';
 import { createApp } from './app';
+import { openListener } from './listener';
 
 /** How long requests under way may take after SIGTERM, in ms; orchestrators give 10 s by default. */
 const drainWithinMs = 8_500;
@@ -68,6 +70,7 @@ async function main(): Promise<void> {
   const db = openDatabase(config.database.url, { poolMax: config.database.poolMax, name: 'payfirst-api' });
   const reading = openReading(config);
   const stopping = new AbortController();
+  const listener = openListener({ url: config.database.url, sendBeat: (id) => sendBeat(db, id), log });
   const app = createApp({
     config,
     db,
@@ -78,6 +81,7 @@ async function main(): Promise<void> {
     log,
     metrics: makeMetrics(),
     stopping: stopping.signal,
+    listener,
   });
   const server = await listen(app, config.http);
   const address = server.address();
@@ -90,6 +94,7 @@ async function main(): Promise<void> {
     process.once('SIGINT', resolve);
   });
   stopping.abort();
+  listener.close();
   await drain(server, log);
   await Promise.all([db.destroy(), reading.destroy()]);
   log.info({ event: 'api.ended' });

@@ -26,3 +26,8 @@ export function openUpdateId(appSecret: string, requestHash: string): string {
 export function ownerMark(appSecret: string, customerId: string): string {
   return mark(appSecret, 'owner', customerId);
 }
+
+/** What makes a ticket genuine: which booking it lets one follow, and until when (seconds since 1970) one may connect. */
+export function ticketMark(appSecret: string, bookingId: string, until: number): string {
+  return mark(appSecret, 'ticket', `${bookingId}\0${until}`);
+}

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { makeId } from '../booking';
 import type { OfferingRow } from '../database';
+import type { Notices } from '../notices';
 import type { Caller } from './auth';
 import type { ApiDependencies } from './dependencies';
 import { hashOf } from './marks';
@@ -35,7 +36,7 @@ const idOnly = z.strictObject({ id: offeringId });
 const tag = 'Offerings';
 
 /** The routes of offerings. */
-export function offeringRoutes(deps: ApiDependencies): Route[] {
+export function offeringRoutes(deps: ApiDependencies, notices: Notices): Route[] {
   return [
     defineRoute({
       method: 'post',
@@ -93,7 +94,7 @@ export function offeringRoutes(deps: ApiDependencies): Route[] {
       body: offeringChange,
       answers: { 200: { description: 'The offering as it is now', schema: offeringView } },
       problems: ['invalid-request', 'not-found', 'offering-closed', 'payload-too-large', 'unavailable'],
-      handle: (asked) => change(deps, asked),
+      handle: (asked) => change(deps, notices, asked),
     }),
     defineRoute({
       method: 'post',
@@ -110,7 +111,7 @@ export function offeringRoutes(deps: ApiDependencies): Route[] {
         200: { description: 'Called off before', schema: calledOffView },
       },
       problems: ['not-found', 'unavailable'],
-      handle: (asked) => callOff(deps, asked),
+      handle: (asked) => callOff(deps, notices, asked),
     }),
   ];
 }
@@ -199,6 +200,7 @@ async function read(deps: ApiDependencies, id: string, role: 'db' | 'reading'): 
 
 async function change(
   deps: ApiDependencies,
+  notices: Notices,
   { params, body, caller, response }: Asked<{ id: string }, undefined, z.output<typeof offeringChange>>,
 ): Promise<void> {
   const own = { id: params.id, provider_id: caller.sub };
@@ -218,6 +220,7 @@ async function change(
     if (canceled === undefined) throw new Problem('not-found');
     throw new Problem('offering-closed', 'It was called off, which cannot be undone.');
   }
+  notices.tell({ offeringId: params.id });
   response.json(await read(deps, params.id, 'db'));
 }
 
@@ -227,6 +230,7 @@ const startWithinMs = 5_000;
 /** Durable first, visible at once: the workflow undoes the bookings, and would set the status as well. */
 async function callOff(
   { db, temporal, config, log }: ApiDependencies,
+  notices: Notices,
   { params, caller, response, requestId }: Asked<{ id: string }, undefined, unknown>,
 ): Promise<void> {
   const offeringId = params.id;
@@ -248,6 +252,7 @@ async function callOff(
     }),
   );
   await db.raw('SELECT call_off(?)', [offeringId]);
+  notices.tell({ offeringId });
   log.info({ event: 'offering.canceled', offeringId, requestId });
   response.status(202).json(answer);
 }

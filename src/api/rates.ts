@@ -22,7 +22,8 @@ export interface Rates {
   forgeries: RequestHandler;
 }
 
-function addressOf(request: Request): string {
+/** Whoever shares an address: one for IPv4, a network of 56 bits for IPv6 (the library's choice). */
+export function addressOf(request: Request): string {
   return ipKeyGenerator(request.ip ?? 'unknown');
 }
 

@@ -42,6 +42,8 @@ interface RouteFacts {
   description?: string;
   /** Any of them suffices; empty means public. */
   scopes: readonly Scope[];
+  /** Whether a ticket in the query (`?ticket=`) may stand for the token; the handler checks it. */
+  ticket?: true;
   idempotencyKey?: 'required' | 'optional';
   /** Body that is read raw and not by a schema, as the gateway's signature needs it. */
   rawBody?: true;
@@ -126,9 +128,10 @@ function parsedParams<P>(schema: z.ZodType<P> | undefined, value: unknown): P {
 /** Defines a route; see `RouteSpec`. */
 export function defineRoute<P = undefined, Q = undefined, B = undefined>(spec: RouteSpec<P, Q, B>): Route {
   const { handle, limits = [], bodyLimit: ownLimit, ...facts } = spec;
-  const authorize: RequestHandler = (_request, response, next) => {
+  const authorize: RequestHandler = (request, response, next) => {
     (response.locals as { route?: string }).route = spec.path;
-    if (spec.scopes.length > 0) callerWith(response, spec.scopes);
+    const byTicket = spec.ticket === true && request.query['ticket'] !== undefined;
+    if (spec.scopes.length > 0 && !byTicket) callerWith(response, spec.scopes);
     next();
   };
   const run: RequestHandler = async (request, response) => {

@@ -11,6 +11,7 @@ import {
   alternativesPath,
   bookingPath,
   failureOf,
+  ownerOf,
   readBooking,
   showBooking,
   showStarting,
@@ -161,7 +162,7 @@ async function answer(
   const known = await lookUp(deps, wanted.bookingId);
   if (isRecord(known)) {
     refuseOtherBody(known, wanted);
-    if (outcome.kind === 'silent' && !isAnswerable(known)) return answerStarting(wanted);
+    if (outcome.kind === 'silent' && !isAnswerable(known)) return answerStarting(deps, wanted);
     // A read replica may lag behind the refusal.
     if (outcome.kind === 'refused' && !failureKept(known)) throw await refusalOf(deps, wanted, outcome.type);
     const fresh = outcome.kind === 'answered' && outcome.answer.startedBy === startedBy;
@@ -171,12 +172,12 @@ async function answer(
     case 'refused':
       throw await refusalOf(deps, wanted, outcome.type);
     case 'answered':
-      return answerStarting(wanted);
+      return answerStarting(deps, wanted);
     case 'over':
-      if (known === 'away') return answerStarting(wanted);
+      if (known === 'away') return answerStarting(deps, wanted);
       throw new Problem('attempt-over', 'The attempt of this Idempotency-Key has ended. Use a new key.');
     case 'silent':
-      if (await hasStarted(deps, wanted)) return answerStarting(wanted);
+      if (await hasStarted(deps, wanted)) return answerStarting(deps, wanted);
       throw unavailable('Nothing was started. Please send the same request again in a moment.');
   }
 }
@@ -200,8 +201,8 @@ function failureKept(known: BookingRecord): boolean {
   return known.status === 'failed' && known.failure !== null;
 }
 
-function answerStarting({ bookingId, asked }: Wanted): void {
-  asked.response.status(202).location(bookingPath(bookingId)).json(showStarting(bookingId));
+function answerStarting(deps: ApiDependencies, { bookingId, asked }: Wanted): void {
+  asked.response.status(202).location(bookingPath(bookingId)).json(showStarting(deps.config, bookingId));
 }
 
 /** @throws the kept refusal of a start that failed */
@@ -216,7 +217,7 @@ async function answerKnown(
   asked.response
     .status(status)
     .location(bookingPath(bookingId))
-    .json(showBooking(known, { as: 'owner' }, true));
+    .json(showBooking(known, ownerOf(deps.config, bookingId), true));
 }
 
 /** A refused start as a problem; a repeat of its key is told the same again. */

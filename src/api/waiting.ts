@@ -1,110 +1,180 @@
 /**
- * Clients that wait for a booking to change. All of one process share one query, asked only while somebody waits; to be
- * told by PostgreSQL instead, replace the asking and keep `tell`.
+ * Rooms: where clients of this process wait for something to change. A notice says what is worth a look (`notices.ts`); all
+ * looks that are due at once are one query. Behind the notices stands a slow poll, one query for everybody, so a notice that
+ * was lost costs its interval and nothing else. While nobody waits nothing is asked.
  */
-import type { Knex } from 'knex';
-import type { AttemptRow } from '../database';
 import type { Logger } from '../telemetry';
 import { describeError } from './problem';
 
-/** Pause between two looks, in ms: what a person does not notice, and one small query for all waiting clients. */
-const lookEveryMs = 200;
+/** Pause between two slow looks at everything, in ms: the longest anybody knows an old state when notices are lost. */
+const defaultSlowMs = 5_000;
+/** Pause between two quick looks, in ms: a slot that a hundred people buy in a second costs ten queries, not a hundred. */
+const betweenLooksMs = 100;
+/** How long one look may take, in ms: on a dead connection it would take a quarter of an hour, and nobody would look meanwhile. */
+export const readWithinMs = 5_000;
 
-interface Waiter {
-  bookingId: string;
-  after: number;
-  done(changed: boolean): void;
-}
+/** Reads the newest states of these; what does not exist is missing. */
+export type ReadStates<S> = (ids: readonly string[]) => Promise<ReadonlyMap<string, S>>;
 
-/** Reads the versions of these bookings; those without a record are missing. */
-export type ReadVersions = (bookingIds: readonly string[]) => Promise<ReadonlyMap<string, number>>;
+type Told<S> = (state: S) => void;
 
-export interface WaitingRoom {
+export interface Room<S> {
   /**
-   * Waits until the booking's version exceeds `after`.
-   * @param ms longest wait
-   * @param hungUp aborted when the client is gone
-   * @returns whether it changed; false after the wait, when the client is gone, and when the process ends
+   * Begins to wait for something.
+   * @param told called with every state that is read, new or not: who waits knows what it has seen
+   * @returns ends the waiting
    */
-  untilNewer(bookingId: string, after: number, ms: number, hungUp: AbortSignal): Promise<boolean>;
+  enter(id: string, told: Told<S>): () => void;
+  /** Tells a state that is known already. */
+  tell(id: string, state: S): void;
+  /** Looks at one soon, together with others; nothing when nobody waits for it. */
+  look(id: string): void;
+  /** Looks at all that is waited for. */
+  lookAgain(): void;
   /** How many wait now. */
   readonly size: number;
 }
 
-/** Reads versions by the given role. */
-export function versionsIn(db: Knex): ReadVersions {
-  return async (bookingIds) => {
-    const rows = await db<AttemptRow>('attempts')
-      .whereRaw('booking_id = ANY(?)', [[...bookingIds]])
-      .select('booking_id', 'version');
-    return new Map(rows.map((row) => [row.booking_id, row.version]));
-  };
+export interface RoomOptions<S> {
+  read: ReadStates<S>;
+  log: Logger;
+  slowMs?: number;
+  /** Ms until the clock alone changes a state, where it does: then it is looked at in that moment. */
+  changesInMs?: (state: S) => number | null;
 }
 
-/** Opens the room. `stopping` sends everybody home. */
-export function openWaitingRoom(
-  readVersions: ReadVersions,
-  log: Logger,
-  stopping?: AbortSignal,
-): WaitingRoom {
-  const waiters = new Set<Waiter>();
+/** Opens a room; nothing is asked until somebody enters. */
+export function openRoom<S>(options: RoomOptions<S>): Room<S> {
+  const { read, log, slowMs = defaultSlowMs, changesInMs } = options;
+  const waited = new Map<string, Set<Told<S>>>();
+  const clocks = new Map<string, NodeJS.Timeout>();
+  let due = new Set<string>();
+  let size = 0;
   let looking = false;
-  let away = false;
+  let blind = false;
+  let slow: NodeJS.Timeout | undefined;
 
-  function tell(versions: ReadonlyMap<string, number>): void {
-    for (const waiter of waiters) {
-      if ((versions.get(waiter.bookingId) ?? 0) > waiter.after) waiter.done(true);
-    }
+  function tell(id: string, state: S): void {
+    const waiting = waited.get(id);
+    if (waiting === undefined) return;
+    setClock(id, state);
+    // A copy, for who is told may leave at once.
+    for (const told of [...waiting]) told(state);
   }
 
-  /** Asks for all waiting clients at once, until nobody waits. */
-  async function look(): Promise<void> {
-    while (waiters.size > 0) {
+  /** What lies behind the next slow look is left to it. */
+  function setClock(id: string, state: S): void {
+    const ms = changesInMs?.(state) ?? null;
+    clearTimeout(clocks.get(id));
+    clocks.delete(id);
+    if (ms !== null && ms <= slowMs)
+      clocks.set(
+        id,
+        setTimeout(() => look(id), ms),
+      );
+  }
+
+  function look(id: string): void {
+    if (!waited.has(id)) return;
+    due.add(id);
+    if (!looking) void lookAtDue();
+  }
+
+  function lookAgain(): void {
+    for (const id of waited.keys()) look(id);
+  }
+
+  async function lookAtDue(): Promise<void> {
+    looking = true;
+    // What is due in the same moment goes with it.
+    await Promise.resolve();
+    while (due.size > 0) {
+      const ids = [...due];
+      due = new Set();
       try {
-        tell(await readVersions([...new Set([...waiters].map((waiter) => waiter.bookingId))]));
-        away = false;
+        for (const [id, state] of await read(ids)) tell(id, state);
+        blind = false;
       } catch (error) {
-        // Nobody is told anything wrong: they wait on, and their time ends as if nothing had changed.
-        if (!away) log.warn({ event: 'waiting.blind', error: describeError(error) });
-        away = true;
+        // Nobody is told anything wrong: they wait on, and the slow look comes again.
+        if (!blind) log.warn({ event: 'waiting.blind', error: describeError(error) });
+        blind = true;
       }
-      await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+      await new Promise((resolve) => setTimeout(resolve, betweenLooksMs));
     }
     looking = false;
   }
 
-  function untilNewer(bookingId: string, after: number, ms: number, hungUp: AbortSignal): Promise<boolean> {
-    if (hungUp.aborted || stopping?.aborted === true) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      const leave = () => waiter.done(false);
-      const timer = setTimeout(leave, ms);
-      const waiter: Waiter = {
-        bookingId,
-        after,
-        done: (changed) => {
-          clearTimeout(timer);
-          hungUp.removeEventListener('abort', leave);
-          waiters.delete(waiter);
-          resolve(changed);
-        },
-      };
-      waiters.add(waiter);
-      hungUp.addEventListener('abort', leave);
-      if (!looking) {
-        looking = true;
-        void look();
-      }
-    });
+  function enter(id: string, told: Told<S>): () => void {
+    const waiting = waited.get(id) ?? new Set();
+    // Wrapped, so that the same function may wait twice.
+    const own: Told<S> = (state) => told(state);
+    waited.set(id, waiting.add(own));
+    size += 1;
+    slow ??= setInterval(lookAgain, slowMs);
+    return () => {
+      if (!waiting.delete(own)) return;
+      size -= 1;
+      if (waiting.size === 0) forget(id);
+      if (size > 0) return;
+      clearInterval(slow);
+      slow = undefined;
+    };
   }
 
-  stopping?.addEventListener('abort', () => {
-    for (const waiter of waiters) waiter.done(false);
-  });
+  function forget(id: string): void {
+    waited.delete(id);
+    due.delete(id);
+    clearTimeout(clocks.get(id));
+    clocks.delete(id);
+  }
 
   return {
-    untilNewer,
+    enter,
+    tell,
+    look,
+    lookAgain,
     get size() {
-      return waiters.size;
+      return size;
     },
   };
+}
+
+/** How long to wait for what, and who may call it off. */
+export interface Patience {
+  ms: number;
+  /** Aborted when the client is gone. */
+  hungUp: AbortSignal;
+  /** Aborted when the process ends. */
+  stopping: AbortSignal | undefined;
+}
+
+/**
+ * Waits until a booking's version exceeds `after`.
+ * @returns whether it does; false after the wait, when the client is gone, and when the process ends
+ */
+export function untilNewer(
+  room: Room<number>,
+  bookingId: string,
+  after: number,
+  { ms, hungUp, stopping }: Patience,
+): Promise<boolean> {
+  if (hungUp.aborted || stopping?.aborted === true) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const giveUp = () => done(false);
+    const timer = setTimeout(giveUp, ms);
+    const leave = room.enter(bookingId, (version) => {
+      if (version > after) done(true);
+    });
+    function done(changed: boolean): void {
+      clearTimeout(timer);
+      hungUp.removeEventListener('abort', giveUp);
+      stopping?.removeEventListener('abort', giveUp);
+      leave();
+      resolve(changed);
+    }
+    hungUp.addEventListener('abort', giveUp);
+    stopping?.addEventListener('abort', giveUp);
+    // It may have changed between the caller's read and now, with its notice gone by.
+    room.look(bookingId);
+  });
 }

@@ -38,7 +38,7 @@ export function makeWishes(deps: ApiDependencies) {
     const outcome = await askAttempt(temporal, asked.params.id, retryUpdate, [wish]);
     const now = await afterAsking(deps, asked, outcome);
     if (outcome.kind === 'over' && isOver(now)) throw new Problem('attempt-over');
-    answer(asked, outcome, now);
+    answer(deps, asked, outcome, now);
   }
 
   async function cancel(asked: AskedAbout<typeof cancelBody>): Promise<void> {
@@ -52,9 +52,9 @@ export function makeWishes(deps: ApiDependencies) {
     if (outcome.kind === 'over' && isOver(now)) {
       const verdict = cancelVerdict(now.record.status);
       if (verdict === 'not-cancelable' || verdict === 'attempt-over') throw new Problem(verdict);
-      return show(asked, now);
+      return show(deps, asked, now);
     }
-    answer(asked, outcome, now);
+    answer(deps, asked, outcome, now);
   }
 
   /** Canceling what is decided: granted where it is so, by the offering's policy where the booking stands. */
@@ -68,9 +68,9 @@ export function makeWishes(deps: ApiDependencies) {
     if (verdict === 'by-policy') {
       const input = { bookingId: asked.params.id, requestId: asked.requestId, ...wish };
       const outcome = await cancelConfirmed(deps, input);
-      return answer(asked, outcome, await afterAsking(deps, asked, outcome));
+      return answer(deps, asked, outcome, await afterAsking(deps, asked, outcome));
     }
-    show(asked, await findOwn(deps, asked));
+    show(deps, asked, await findOwn(deps, asked));
   }
 
   async function comeBack(asked: AskedAbout<typeof returnBody>): Promise<void> {
@@ -88,7 +88,7 @@ export function makeWishes(deps: ApiDependencies) {
       if (!(error instanceof WorkflowNotFoundError)) throw error;
     }
     asked.response.status(202);
-    show(asked, found);
+    show(deps, asked, found);
   }
 
   return { retry, cancel, comeBack };
@@ -126,15 +126,17 @@ function alternativesOf(record: BookingRecord): string {
   return alternativesPath(record.alternatives_provider, startsAt === undefined ? null : new Date(startsAt));
 }
 
-function answer(asked: AskedAbout<z.ZodType>, outcome: Outcome, now: Found): void {
+function answer(deps: ApiDependencies, asked: AskedAbout<z.ZodType>, outcome: Outcome, now: Found): void {
   // Its workflow is gone although nothing was decided: an operator's termination. Nobody is told "done".
   if (outcome.kind === 'over') throw unavailable();
   if (now === 'starting') asked.response.status(202);
-  show(asked, now);
+  show(deps, asked, now);
 }
 
-function show(asked: AskedAbout<z.ZodType>, found: Found): void {
+function show(deps: ApiDependencies, asked: AskedAbout<z.ZodType>, found: Found): void {
   asked.response.json(
-    found === 'starting' ? showStarting(asked.params.id) : showBooking(found.record, found.viewer, true),
+    found === 'starting'
+      ? showStarting(deps.config, asked.params.id)
+      : showBooking(found.record, found.viewer, true),
   );
 }
