@@ -14,7 +14,8 @@ class Command implements fc.AsyncCommand<Model, Shop> {
     for (const round of this.rounds) {
       if (!round.every((part) => part.possible(model))) return;
       model.racing = round.length > 1;
-      const mishapsAhead = shop.gateway.ahead.length > 0;
+      // Lost goes, too: `open` gives up after a few.
+      const mishapsAhead = shop.gateway.ahead.length + shop.temporal.ahead.length > 0;
       await Promise.all(round.map((part) => part.act(model, shop)));
       await shop.temporal.quiet();
       expect(shop.temporal.faults).toEqual([]);

@@ -41,7 +41,7 @@ const guards: [guard: string, off: (db: Knex) => Promise<void>, found: RegExp][]
       await db.raw('DROP TRIGGER seats_one_booking ON seats');
       await db.raw('DROP TRIGGER seats_live_hold ON seats');
     },
-    /a booking has the seats it bought|sells at most its capacity|has a hold there/,
+    /a booking has the seats it bought|sells at most its capacity|has a hold there|in spite of slot-unavailable/,
   ],
   [
     'a customer has at most as many seats as one may',
