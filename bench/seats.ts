@@ -4,22 +4,17 @@
  * counts the rows after every run: a fast answer that oversells is no answer.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 
 import type { Client } from '@temporalio/client';
 import type { Knex } from 'knex';
 
-import { connectPostgres, type Postgres, runSql, startPostgres } from '../dev/postgres';
-import { Processes, stopOnSignals } from '../dev/processes';
 import type { Dependencies } from '../src/activities/dependencies';
 import { recordPayment } from '../src/activities/settle';
 import { openDatabase } from '../src/database';
-import { migrateSchema } from '../src/migrate';
 import { lookUp } from '../src/public-address';
 import { makeLogger, makeMetrics } from '../src/telemetry';
+import { withDatabase } from './database';
 import { startDelayProxy } from './delay-proxy';
 import { settleByShortTextbook } from './short-textbook';
 import { addTextbookRound, countTextbook, makeTextbook, settleByTextbook } from './textbook';
@@ -235,35 +230,13 @@ function report(scene: Scene, runs: ReadonlyMap<Way, readonly Run[]>, say: (line
   }
 }
 
-async function withPostgres(use: (postgres: Postgres) => Promise<void>): Promise<void> {
-  const { DATABASE_URL: given } = process.env;
-  const logs = mkdtempSync(join(tmpdir(), 'payfirst-bench-logs-'));
-  const processes = new Processes(logs);
-  const forget = stopOnSignals(() => processes.stopAll());
-  try {
-    await use(given ? await connectPostgres(given) : await startPostgres(processes));
-  } finally {
-    await processes.stopAll();
-    forget();
-    rmSync(logs, { recursive: true, force: true });
-  }
-}
-
 async function main(): Promise<void> {
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
-  await withPostgres(async (postgres) => {
-    const name = `bench_${randomBytes(6).toString('hex')}`;
-    await postgres.createDatabase(name);
-    try {
-      const url = postgres.url(name);
-      const db = openDatabase(url, { poolMax: 1, name: 'bench-setup' });
-      await migrateSchema(db);
-      await makeTextbook(db);
-      await db.destroy();
-      for (const scene of scenes) await play(scene, url, say);
-    } finally {
-      await runSql(postgres.adminUrl, `DROP DATABASE ${name} WITH (FORCE)`);
-    }
+  await withDatabase(async (url) => {
+    const db = openDatabase(url, { poolMax: 1, name: 'bench-setup' });
+    await makeTextbook(db);
+    await db.destroy();
+    for (const scene of scenes) await play(scene, url, say);
   });
 }
 

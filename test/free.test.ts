@@ -108,15 +108,19 @@ test('the same key again is the same free booking; another body under it is refu
   expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
 });
 
-test('a free booking is over: it cannot be canceled, retried or paid', async () => {
-  const { body: booking } = await ask(ada, one(await publish(world, { price: nothing })));
-  const canceled = await ada.cancel(booking.id);
-  expect([canceled.status, canceled.body.type]).toEqual([409, '/problems/not-cancelable']);
+test('a free booking is over: it cannot be retried or paid; canceled, it owes nobody anything', async () => {
+  const slot = await publish(world, { price: nothing });
+  const { body: booking } = await ask(ada, one(slot));
   const retried = await ada.retry(booking.id);
   expect([retried.status, retried.body.type]).toEqual([410, '/problems/attempt-over']);
   expect(await ada.comeBack(booking.id)).toMatchObject({ status: 202, body: { status: 'confirmed' } });
   expect((await ada.read(booking.id)).body).toEqual(booking);
   expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
+  const canceled = await ada.cancel(booking.id);
+  expect(canceled).toMatchObject({ status: 200, body: { status: 'refunded' } });
+  expect(canceled.body.refund).toBeUndefined();
+  expect(await seatsFree(world, slot)).toBe(1);
+  await expectNoMoney(booking.id);
 });
 
 test('of many who want the last free seat at once one has it; the others are told, and nobody owes anything', async () => {

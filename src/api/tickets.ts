@@ -8,12 +8,14 @@ import type { Config } from '../config';
 import { unauthenticated } from './auth';
 import { ticketMark } from './marks';
 
-/** How long a ticket lets one connect, in s: a page that was shown may be read before it follows; 10 minutes are a visit. */
+/** How long a ticket lets one connect at least, in s, and twice that at most: a page may be read before it follows. */
 const goodForSeconds = 600;
 
 /** Where a booking's events are, with a ticket for whoever may see it as its owner. */
 export function eventsLink({ appSecret }: Pick<Config, 'appSecret'>, bookingId: string): string {
-  const until = Math.floor(Date.now() / 1000) + goodForSeconds;
+  // The same for some minutes, so that who reads a booking twice is told the same twice.
+  const now = Math.floor(Date.now() / 1000);
+  const until = (Math.floor(now / goodForSeconds) + 2) * goodForSeconds;
   return `/v1/bookings/${bookingId}/events?ticket=${until}.${ticketMark(appSecret, bookingId, until)}`;
 }
 

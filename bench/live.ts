@@ -1,0 +1,286 @@
+/**
+ * `npm run bench`: what a thousand waiting clients of one API process cost. First how the process learns of changes: by
+ * notices, by a shared query each 200 ms, and by a query per client and second, in turn within each round. Then real streams
+ * of a real API process: memory, and the time from a commit to the event.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { get, type ClientRequest } from 'node:http';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { createInterface } from 'node:readline';
+import type { Knex } from 'knex';
+import { openListener } from '../src/api/listener';
+import { eventsLink } from '../src/api/tickets';
+import { openRoom, type Room } from '../src/api/waiting';
+import { openDatabase, type AttemptRow } from '../src/database';
+import { openNotices, sendBeat } from '../src/notices';
+import { makeLogger } from '../src/telemetry';
+import { withDatabase } from './database';
+
+const clients = 1_000;
+const rounds = 3;
+/** How long a round looks on while nothing happens, in ms: two slow looks. */
+const quietMs = 10_000;
+const changes = 30;
+
+const log = makeLogger('bench', 'silent');
+const bookingIds = Array.from({ length: clients }, (_, n) => `bkg_${String(n).padStart(24, '0')}`);
+const appSecret = 'an application secret for the bench';
+
+/** One way to learn of changes; `stop` ends it. */
+type Way = (url: string, db: Knex, room: (slowMs: number) => Room<number>) => { stop(): void };
+
+const ways: Record<string, Way> = {
+  'notices, slow look each 5 s': (url, db, open) => {
+    const room = open(5_000);
+    const listener = openListener({ url, log, sendBeat: (id) => sendBeat(db, id) });
+    listener.listen({
+      hear: (notice) => notice.kind === 'booking' && room.tell(notice.id, notice.version),
+      lookAgain: () => room.lookAgain(),
+      isNeeded: () => true,
+    });
+    return { stop: () => listener.close() };
+  },
+  'a shared query each 200 ms': (_url, _db, open) => {
+    open(200);
+    return { stop: () => undefined };
+  },
+  'a query per client and second': (_url, _db, open) => {
+    const room = open(3_600_000);
+    // Spread over the second, and each for itself, as clients that poll would come.
+    const timers = bookingIds.map((id, n) =>
+      setTimeout(() => timers.push(setInterval(() => room.look(id), 1_000)), n),
+    );
+    return { stop: () => timers.forEach((timer) => clearInterval(timer)) };
+  },
+};
+
+interface Seen {
+  cpuShare: number;
+  queriesPerSecond: number;
+  msToTell: number;
+}
+
+async function readVersions(db: Knex, ids: readonly string[]): Promise<Map<string, number>> {
+  const rows = await db<AttemptRow>('attempts')
+    .whereRaw('booking_id = ANY(?)', [[...ids]])
+    .select('booking_id', 'version');
+  return new Map(rows.map((row) => [row.booking_id, row.version]));
+}
+
+async function runOnce(name: string, way: Way, url: string, db: Knex): Promise<Seen> {
+  const told = new Map<string, (version: number) => void>();
+  const leaving: (() => void)[] = [];
+  const alone = name.includes('per client');
+  const open = (slowMs: number): Room<number> => {
+    const room = openRoom<number>({
+      log,
+      slowMs,
+      read: async (ids) => {
+        if (!alone) return readVersions(db, ids);
+        const each = await Promise.all(ids.map((id) => readVersions(db, [id])));
+        return new Map(each.flatMap((versions) => [...versions]));
+      },
+    });
+    for (const id of bookingIds) leaving.push(room.enter(id, (version) => told.get(id)?.(version)));
+    return room;
+  };
+  const running = way(url, db, open);
+  await pause(1_500);
+  let queries = 0;
+  const count = (): void => void (queries += 1);
+  db.on('query', count);
+  const began = performance.now();
+  const cpu = process.cpuUsage();
+  await pause(quietMs);
+  const { user, system } = process.cpuUsage(cpu);
+  const elapsed = performance.now() - began;
+  db.off('query', count);
+  const times: number[] = [];
+  for (let n = 0; n < changes; n += 1) times.push(await timeOneChange(db, told));
+  running.stop();
+  for (const leave of leaving) leave();
+  return {
+    cpuShare: (user + system) / 1000 / elapsed,
+    queriesPerSecond: queries / (elapsed / 1000),
+    msToTell: median(times),
+  };
+}
+
+async function timeOneChange(db: Knex, told: Map<string, (version: number) => void>): Promise<number> {
+  const id = bookingIds[Math.floor(Math.random() * clients)] ?? '';
+  const [row] = await db<AttemptRow>('attempts').where({ booking_id: id }).select('version');
+  const before = row?.version ?? 0;
+  const heard = new Promise<void>((resolve) => {
+    told.set(id, (version) => version > before && resolve());
+  });
+  await db('attempts').where({ booking_id: id }).update({ cancel_reason: 'only a change' });
+  const committed = performance.now();
+  openNotices(db, log).tell({ bookingId: id });
+  await heard;
+  told.delete(id);
+  return performance.now() - committed;
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
+
+async function compareWays(url: string, say: (line: string) => void): Promise<void> {
+  const db = openDatabase(url, { poolMax: 12, name: 'bench' });
+  const seen = new Map<string, Seen[]>(Object.keys(ways).map((name) => [name, []]));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [name, way] of Object.entries(ways)) seen.get(name)?.push(await runOnce(name, way, url, db));
+  }
+  await db.destroy();
+  say(`\n${clients} clients of one process wait; medians of ${rounds} rounds\n`);
+  say('| The process learns of changes by | queries/s | CPU of the process | ms from commit to told |');
+  say('|---|---|---|---|');
+  for (const [name, runs] of seen) {
+    const at = (pick: (run: Seen) => number): number => median(runs.map(pick));
+    say(
+      `| ${name} | ${at((run) => run.queriesPerSecond).toFixed(1)} | ${(at((run) => run.cpuShare) * 100).toFixed(1)} % ` +
+        `| ${at((run) => run.msToTell).toFixed(1)} |`,
+    );
+  }
+}
+
+interface Api {
+  process: ChildProcess;
+  port: number;
+}
+
+function startApi(url: string): Promise<Api> {
+  const child = spawn(process.execPath, [join(__dirname, '..', 'src', 'api', 'main.js')], {
+    env: {
+      ...process.env,
+      PORT: '0',
+      HOST: '127.0.0.1',
+      DATABASE_URL: url,
+      APP_SECRET: appSecret,
+      AUTH_JWT_SECRET: 'a secret for the bench only, long enough for HS256',
+      RATE_ANONYMOUS_PER_MINUTE: '1000000',
+      TEMPORAL_ADDRESS: '127.0.0.1:1',
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return new Promise((resolve, reject) => {
+    child.once('exit', (code) => reject(new Error(`The API ended with ${code}`)));
+    createInterface({ input: child.stdout }).on('line', (text) => {
+      const line = JSON.parse(text) as { event?: string; port?: number };
+      if (line.event === 'api.listening' && line.port !== undefined)
+        resolve({ process: child, port: line.port });
+    });
+  });
+}
+
+/** Resident memory of a process in MiB, by Linux; undefined elsewhere. */
+function residentMiB(pid: number | undefined): number | undefined {
+  try {
+    const kib = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return kib === undefined ? undefined : Number(kib) / 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+async function openStreams(port: number, told: (n: number, text: string) => void): Promise<ClientRequest[]> {
+  const open = (id: string, n: number): Promise<ClientRequest> =>
+    new Promise((resolve, reject) => {
+      const request = get(
+        { port, host: '127.0.0.1', path: eventsLink({ appSecret }, id), agent: false },
+        (response) => {
+          if (response.statusCode !== 200) reject(new Error(`A stream was answered ${response.statusCode}`));
+          response.setEncoding('utf8');
+          response.on('data', (text: string) => told(n, text));
+          response.on('error', () => undefined);
+          response.once('data', () => resolve(request));
+        },
+      );
+      request.on('error', reject);
+    });
+  const requests: ClientRequest[] = [];
+  // Twenty at a time, or the listen queue overflows.
+  for (let n = 0; n < clients; n += 20) {
+    requests.push(...(await Promise.all(bookingIds.slice(n, n + 20).map((id, m) => open(id, n + m)))));
+  }
+  return requests;
+}
+
+async function measureStreams(url: string, say: (line: string) => void): Promise<void> {
+  const db = openDatabase(url, { poolMax: 4, name: 'bench' });
+  const api = await startApi(url);
+  const waiting = new Map<number, () => void>();
+  const before = residentMiB(api.process.pid);
+  const requests = await openStreams(api.port, (n, text) => {
+    if (text.includes('event: status')) waiting.get(n)?.();
+  });
+  await pause(2_000);
+  const after = residentMiB(api.process.pid);
+  const times: number[] = [];
+  for (let round = 0; round < changes; round += 1) {
+    const n = Math.floor(Math.random() * clients);
+    const heard = new Promise<void>((resolve) => waiting.set(n, resolve));
+    await db('attempts')
+      .where({ booking_id: bookingIds[n] ?? '' })
+      .update({ cancel_reason: 'only a change' });
+    const committed = performance.now();
+    openNotices(db, log).tell({ bookingId: bookingIds[n] ?? '' });
+    await heard;
+    waiting.delete(n);
+    times.push(performance.now() - committed);
+  }
+  const memory =
+    before === undefined || after === undefined
+      ? 'unknown'
+      : `${(((after - before) * 1024) / clients).toFixed(0)} KiB`;
+  say(
+    `\n${clients} streams of one API process: ${memory} each; from commit to event ${median(times).toFixed(1)} ms (median)`,
+  );
+  for (const request of requests) request.on('error', () => undefined).destroy();
+  api.process.removeAllListeners('exit');
+  const ended = new Promise((resolve) => api.process.once('exit', resolve));
+  api.process.kill('SIGTERM');
+  await ended;
+  await db.destroy();
+}
+
+async function writeAttempts(url: string): Promise<void> {
+  const db = openDatabase(url, { poolMax: 1, name: 'bench-setup' });
+  await db.batchInsert(
+    'attempts',
+    bookingIds.map((id) => ({
+      booking_id: id,
+      request_hash: 'hash',
+      customer_id: 'customer',
+      method: 'stub',
+      quote: JSON.stringify({
+        items: [{ offeringId: 'off_none', kind: 'consultation', title: 'Ask', seats: 1, priceMinor: 700 }],
+      }),
+      total_minor: 700,
+      currency: 'USD',
+      contact: JSON.stringify({ name: 'A Payer', email: 'payer@example.org' }),
+      status: 'awaiting_payment',
+      tries_max: 5,
+      window_seconds: 900,
+    })),
+    500,
+  );
+  await db.destroy();
+}
+
+withDatabase(async (url) => {
+  const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  await writeAttempts(url);
+  await compareWays(url, say);
+  await measureStreams(url, say);
+}).catch((error: unknown) => {
+  process.stderr.write(
+    `The bench failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
+  process.exit(1);
+});
