@@ -266,7 +266,9 @@ async function readAttempts({ db, ids }: Shop): Promise<Map<string, Found>> {
       'total_minor',
       'hold_until',
       db.raw("failure ->> 'type' AS failure"),
-      db.raw('array(SELECT h.offering_id FROM holds h WHERE h.booking_id = a.booking_id) AS held'),
+      db.raw(
+        'array(SELECT h.offering_id FROM holds h WHERE h.booking_id = a.booking_id AND h.held_until > now()) AS held',
+      ),
     );
   return new Map(rows.map((row) => [row.booking_id, row]));
 }
