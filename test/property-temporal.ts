@@ -118,7 +118,9 @@ export function standInTemporal(parts: {
       execute: (name, args, options) => execute(id, name, args, options),
       startChild: (child, childId, childInput) => {
         if (stories.get(childId)?.over === false) throw alreadyStarted(childId);
-        start(child, childId, childInput);
+        const workflow = parts.workflows[child];
+        if (workflow === undefined) throw new Error(`Bug: no workflow ${child} here`);
+        start(workflow, childId, childInput);
       },
     };
     stories.set(id, story);

@@ -23,7 +23,8 @@ export interface Story {
   /** Waits until the condition holds, or for so many ms of the stand-in's clock; says whether it holds. */
   wait(holds: () => boolean, ms: number | undefined): Promise<boolean>;
   execute(activity: string, args: unknown[], options: ProxyOptions): Promise<unknown>;
-  startChild(workflow: (input: unknown) => Promise<unknown>, workflowId: string, input: unknown): void;
+  /** Starts a workflow by its name. */
+  startChild(workflow: string, workflowId: string, input: unknown): void;
 }
 
 const telling = new AsyncLocalStorage<Story>();
@@ -69,7 +70,7 @@ export const workflowStandIns = {
   },
   allHandlersFinished: () => story().handlersRunning === 0,
   startChild: async (
-    workflow: (input: unknown) => Promise<unknown>,
+    workflow: string,
     { workflowId, args }: { workflowId: string; args: unknown[] },
   ) => story().startChild(workflow, workflowId, args[0]),
   CancellationScope: {

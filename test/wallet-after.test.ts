@@ -130,24 +130,27 @@ test('what went back can be spent again', async () => {
   expect(await seatsFree(world, slot)).toBe(0);
 });
 
-test('a confirmed wallet booking is returned to, retried and canceled in vain; nothing moves', async () => {
+test('a confirmed wallet booking is returned to and retried in vain; canceled, it is credited once', async () => {
   const { booking } = await bookedAndPaid();
   const row = () => world.db('attempts').where({ booking_id: booking.id }).first<Json>();
   const before = await row();
   const wishes = async () => ({
     back: await ada.comeBack(booking.id),
     retry: problemOf(await ada.retry(booking.id)),
-    cancel: problemOf(await ada.cancel(booking.id)),
   });
   const all = await Promise.all([wishes(), wishes(), wishes()]);
-  for (const { back, retry, cancel } of all) {
+  for (const { back, retry } of all) {
     expect([back.status, back.body]).toEqual([202, booking]);
     expect(retry).toEqual([410, '/problems/attempt-over']);
-    expect(cancel).toEqual([409, '/problems/not-cancelable']);
   }
   expect(await row()).toEqual(before);
   expect(await movementsOf(ada)).toEqual([`payment ${-priceMinor}`, 'credit 10000']);
   expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
+
+  const canceled = await Promise.all([1, 2, 3].map(() => ada.cancel(booking.id)));
+  expect(canceled.map(({ status }) => status)).toEqual([200, 200, 200]);
+  await ada.until(booking.id, 'refunded');
+  expect(await movementsOf(ada)).toEqual([`refund ${priceMinor}`, `payment ${-priceMinor}`, 'credit 10000']);
 });
 
 test('a wallet attempt that was refused is over: it is neither retried nor canceled', async () => {
