@@ -64,7 +64,8 @@ END $$;
 COMMENT ON FUNCTION take_seats IS 'Takes every seat of a quote or none, and says whether it did: for good, or as a hold until that instant. in_own: attempts whose live holds count as free here.';
 
 CREATE FUNCTION let_seats_go(in_held_by text, in_offering_id text) RETURNS void LANGUAGE sql AS $$
-  -- Skipped: a seat that somebody is taking this moment, which only happens to a hold that ran out or moved on.
+  -- Skipped: a seat that somebody has locked this moment, because its hold ran out or moved on, or was not there yet when
+  -- they looked. It is free when the hold's time is up.
   UPDATE seats SET held_by = NULL, held_until = NULL
     WHERE (offering_id, seat_no) IN (
       SELECT s.offering_id, s.seat_no FROM seats AS s

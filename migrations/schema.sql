@@ -711,7 +711,8 @@ CREATE OR REPLACE FUNCTION public.let_seats_go(in_held_by text, in_offering_id t
  RETURNS void
  LANGUAGE sql
 AS $function$
-  -- Skipped: a seat that somebody is taking this moment, which only happens to a hold that ran out or moved on.
+  -- Skipped: a seat that somebody has locked this moment, because its hold ran out or moved on, or was not there yet when
+  -- they looked. It is free when the hold's time is up.
   UPDATE seats SET held_by = NULL, held_until = NULL
     WHERE (offering_id, seat_no) IN (
       SELECT s.offering_id, s.seat_no FROM seats AS s

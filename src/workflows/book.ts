@@ -6,7 +6,8 @@
  *             ├─ retry ─> wait
  *             └─ the window ends, or the customer cancels ─> close the payment, then expired or canceled
  *
- * Nobody else can notice an attempt before its money is there, save a hold that its offering asks for. The doorbell carries no truth: `settle` reads the gateway.
+ * Nobody else can notice an attempt before its money is there, save a hold that its offering asks for. The doorbell
+ * carries no truth: `settle` reads the gateway.
  */
 import {
   allHandlersFinished,
