@@ -52,6 +52,25 @@ describe('streams', () => {
     expect(asked).not.toHaveBeenCalled();
   });
 
+  it('whose client goes before they begin are forgotten as well', async () => {
+    const id = await writeAttempt(api.db, offering);
+    const { hostname, port } = new URL(api.url);
+    const gone = Array.from({ length: 40 }, (_, n) => {
+      const client = connect(Number(port), hostname);
+      const path = n % 2 === 0 ? `/v1/offerings/${offering.id}/events` : eventsOf(id);
+      client.write(`GET ${path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer ${ada}\r\n\r\n`);
+      client.on('error', () => undefined);
+      setTimeout(() => client.resetAndDestroy(), n);
+      return new Promise((resolve) => client.once('close', resolve));
+    });
+    await Promise.all(gone);
+    const head = await fetch(`${api.url}/v1/offerings/${offering.id}/events`, { method: 'HEAD' });
+    expect([head.status, head.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
+    // Whatever was still being read is answered by now.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect((await api.metrics.liveStreams.get()).values[0]?.value).toBe(0);
+  });
+
   it('of one caller are a tenth of all at most, and all are bounded', async () => {
     const small = await startApi({ beside: api.database, env: { STREAMS_MAX: '20', TRUST_PROXY: '1' } });
     const path = `${small.url}/v1/offerings/${offering.id}/events`;

@@ -172,7 +172,23 @@ export const rules: Rule[] = [
     rule: 'a payment is refunded once per reason',
     tries: [refund('one', 10, 'late-payment'), refund('two', 10, 'late-payment')],
     allowed: 1,
-    guards: { refunds_payment_id_reason_key: dropConstraint('refunds', 'refunds_payment_id_reason_key') },
+    guards: { refunds_once_per_reason: 'DROP INDEX refunds_once_per_reason' },
+  },
+  {
+    rule: 'a called-off offering stays so',
+    before: `UPDATE offerings SET status = 'canceled' WHERE id = 'o'`,
+    tries: ['open', 'closed'].map((status) => `UPDATE offerings SET status = '${status}' WHERE id = 'o'`),
+    allowed: 0,
+    guards: { offerings_stay_canceled: dropTrigger('offerings', 'offerings_stay_canceled') },
+  },
+  {
+    rule: 'a booking is canceled at an instant, and only then',
+    tries: [
+      `UPDATE bookings SET status = 'canceled' WHERE id = 'x'`,
+      `UPDATE bookings SET canceled_at = now() WHERE id = 'y'`,
+    ],
+    allowed: 0,
+    guards: { bookings_canceled_once: dropConstraint('bookings', 'bookings_canceled_once') },
   },
   {
     rule: 'a refund stays with its payment',
@@ -208,7 +224,7 @@ export const rules: Rule[] = [
     guards: { attempts_legal_transition: dropTrigger('attempts', 'attempts_legal_transition') },
   },
   {
-    rule: 'a payment is in one open case',
+    rule: 'a payment is in one open case of a kind',
     tries: [openCase('one'), openCase('two')],
     allowed: 1,
     guards: { cases_one_open_per_payment: 'DROP INDEX cases_one_open_per_payment' },

@@ -11,6 +11,8 @@ import { makeLogger, makeMetrics } from '../src/telemetry';
 export interface Wanted {
   offeringId: string;
   seats: number;
+  /** As a quote has it, for what is canceled later. */
+  priceMinor?: number;
 }
 
 /** Price of every seat in these tests. */

@@ -3,13 +3,13 @@
  * against the gateway. It decides nothing: what settling can mend is rung for, and what remains is a case each.
  */
 import { Context } from '@temporalio/activity';
-import type { Knex } from 'knex';
 import { isId } from '../booking';
-import type { CaseRow, PaymentRow, RefundRow, TryRow } from '../database';
+import type { PaymentRow, RefundRow, TryRow } from '../database';
 import { ring } from '../doorbell';
 import type { Gateway, ListedPage, PaymentListed, RefundListed } from '../gateways/gateway';
-import { caseWorkflowId, type Ring } from '../workflows/messages';
-import { deriveId, gatewayNamed, readBackLater, type Dependencies } from './dependencies';
+import type { Ring } from '../workflows/messages';
+import { gatewayNamed, readBackLater, type Dependencies } from './dependencies';
+import { caseOf, type Difference } from './differences';
 import { asSent, readOwed } from './refunds';
 
 /**
@@ -38,17 +38,6 @@ export interface Compared {
   rung: number;
   /** Open cases about differences, each of which needs a keeper. */
   caseIds: string[];
-}
-
-/** One difference that only a person can explain. */
-interface Difference {
-  /** What makes it this one and no other; the same again is the same case. */
-  cause: string[];
-  paymentId: string | null;
-  bookingId: string | null;
-  amountMinor: number;
-  currency: string;
-  detail: string;
 }
 
 export function compareActivities(deps: Dependencies) {
@@ -309,30 +298,8 @@ export function compareActivities(deps: Dependencies) {
   }
 
   async function openCase(difference: Difference, found: Compared): Promise<void> {
-    const caseId = deriveId('case', 'difference', found.gateway, ...difference.cause);
-    const written = await db.transaction((trx) => insertCase(trx, caseId, difference));
-    if (written) log.error({ event: 'comparison.difference', caseId, bookingId: difference.bookingId });
-    // One found before may still be without a keeper, if we died right after.
-    const open = await db<CaseRow>('cases').where({ id: caseId }).whereNull('resolved_at').first('id');
-    if (open !== undefined) found.caseIds.push(caseId);
-  }
-
-  async function insertCase(trx: Knex.Transaction, caseId: string, found: Difference): Promise<boolean> {
-    const rows = await trx('cases')
-      .insert({
-        id: caseId,
-        workflow_id: caseWorkflowId(caseId),
-        booking_id: found.bookingId,
-        payment_id: found.paymentId,
-        kind: 'difference',
-        amount_minor: found.amountMinor,
-        currency: found.currency,
-        detail: found.detail,
-      })
-      .onConflict('id')
-      .ignore()
-      .returning('id');
-    return rows.length > 0;
+    const caseId = await caseOf(deps, found.gateway, difference);
+    if (caseId !== undefined) found.caseIds.push(caseId);
   }
 
   /** Drops what was heard, and told, longer ago than anybody asks. */

@@ -180,6 +180,7 @@ async function read(deps: ApiDependencies, { bookings }: Live, asked: AskedToRea
   if (wait !== undefined && after !== undefined && versionOf(found) <= after) {
     const hangUp = new AbortController();
     response.once('close', () => hangUp.abort());
+    if (response.destroyed) hangUp.abort();
     const patience = { ms: wait * 1000, hungUp: hangUp.signal, stopping: deps.stopping };
     if (!(await untilNewer(bookings, params.id, after, patience))) {
       response.status(304).end();

@@ -103,7 +103,7 @@ export function offeringRoutes(deps: ApiDependencies, notices: Notices): Route[]
       summary: 'Call off an offering of your own',
       description:
         'For good. Every booking is undone and given back in full, and its customer told; open attempts end. ' +
-        'The refunds go out five a second.',
+        'The refunds go out four a second.',
       scopes: ['catalog'],
       params: idOnly,
       answers: {

@@ -18,7 +18,7 @@ export interface StreamEvent {
 export interface Stream {
   send(event: StreamEvent): void;
   readonly ended: boolean;
-  /** Calls this when the stream is over, whoever ended it. */
+  /** Calls this when the stream is over, whoever ended it; at once when it is over already. */
   whenEnded(run: () => void): void;
   end(): void;
 }
@@ -100,6 +100,8 @@ export function openStreams(options: {
         streams.delete(stream);
         count(who, -1);
       });
+      // Express answers HEAD by the handler of GET, and nothing would ever follow.
+      if (response.req.method === 'HEAD') stream.end();
       return stream;
     },
     get size() {
@@ -139,6 +141,8 @@ function openStream(response: Response, lifeMs: number, tellCut: () => void): Op
 
   const life = setTimeout(end, lifeMs);
   response.once('close', over);
+  // Gone while its first state was read: no event will tell of it any more.
+  if (response.destroyed) over();
   response.writeHead(200, {
     'Content-Type': 'text/event-stream',
     // nginx would keep events until its buffer is full (nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering).
@@ -151,7 +155,10 @@ function openStream(response: Response, lifeMs: number, tellCut: () => void): Op
     write,
     end,
     send: ({ event, id, data }) => write(`event: ${event}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`),
-    whenEnded: (run) => void leaving.push(run),
+    whenEnded: (run) => {
+      if (ended) run();
+      else leaving.push(run);
+    },
     get ended() {
       return ended;
     },

@@ -49,7 +49,7 @@ function answerOf(now: Standing | Refusal, startedBy: string): Answer {
 }
 
 const { callOff } = proxyActivities<Activities>({
-  // Five bookings a second: enough for the 10,000 seats of the largest slot.
+  // Four bookings a second: enough for the 10,000 seats of the largest slot.
   startToCloseTimeout: '2 hours',
   heartbeatTimeout: '30 seconds',
   retry: { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '1 minute' },
@@ -58,7 +58,7 @@ const { callOff } = proxyActivities<Activities>({
 /** Calls an offering off: every booking undone with everything given back, every open attempt ended. */
 export async function cancelOffering(input: CancelOfferingInput): Promise<number> {
   setCurrentDetails(
-    'Undoing every booking of this offering, five a second. Each refund has its own workflow.',
+    'Undoing every booking of this offering, four a second. Each refund has its own workflow.',
   );
   const undone = await CancellationScope.nonCancellable(() =>
     callOff.executeWithOptions({ summary: 'Undo every booking of the offering' }, [input.offeringId]),
