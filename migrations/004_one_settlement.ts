@@ -1,7 +1,7 @@
 /**
  * One settlement for every way to book: gateway money, wallet money and no money at all go through the same function,
  * `book`, which alone takes seats and writes bookings. Locks are taken in one order everywhere: the attempt, its cart, the
- * offerings (shared), the customer at an offering, the wallet, seats by offering and number.
+ * customer at an offering, the wallet, seats by offering and number.
  */
 import type { Knex } from 'knex';
 import * as settling from './002_settling';
@@ -186,9 +186,6 @@ BEGIN
   IF attempt.cart_id IS NOT NULL THEN
     PERFORM FROM carts AS c WHERE c.id = attempt.cart_id FOR UPDATE;
   END IF;
-  -- Shared, so bookings do not wait for each other: whoever calls an offering off waits for those under way, and finds them.
-  PERFORM pg_advisory_xact_lock_shared(hashtextextended(offering_id, 0))
-    FROM (SELECT item ->> 'offeringId' AS offering_id FROM jsonb_array_elements(items) AS item ORDER BY 1) AS wanted;
   IF lock_customer(attempt.customer_id, items) THEN
     -- A hold of the same customer on the same offering serves this attempt, too.
     own := own || array(SELECT h.booking_id FROM holds AS h WHERE h.customer_id = attempt.customer_id

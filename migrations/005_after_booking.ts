@@ -40,6 +40,26 @@ CREATE UNIQUE INDEX cases_one_open_per_payment ON cases (payment_id, kind, (coal
   WHERE resolved_at IS NULL AND payment_id IS NOT NULL AND kind <> 'difference';
 COMMENT ON INDEX cases_one_open_per_payment IS 'The same matter is asked once at a time. A dispute, and a refund that it stops, are two. A day may show several differences.';
 
+CREATE OR REPLACE FUNCTION lock_customer(in_customer_id text, in_items jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  wanted record;
+  any_rule boolean := false;
+BEGIN
+  FOR wanted IN
+    SELECT o.id, o.hold_seconds IS NOT NULL OR o.seats_per_customer IS NOT NULL AS ruled
+    FROM jsonb_array_elements(in_items) AS item JOIN offerings AS o ON o.id = item ->> 'offeringId' ORDER BY 1
+  LOOP
+    -- Shared, so bookings do not wait for each other: whoever calls the offering off waits for those under way, and finds them.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(wanted.id, 0));
+    IF wanted.ruled THEN
+      any_rule := true;
+      PERFORM pg_advisory_xact_lock(hashtextextended(wanted.id || ' ' || in_customer_id, 0));
+    END IF;
+  END LOOP;
+  RETURN any_rule;
+END $$;
+COMMENT ON FUNCTION lock_customer IS 'Where an offering has rules per customer, one transaction of that customer at a time; says whether there are any. Others do not wait, but nobody calls an offering off meanwhile.';
+
 CREATE FUNCTION cancel_booking(in_booking_id text, in_refund_id text, in_by text, in_why text)
 RETURNS TABLE (refusal text, newly boolean) LANGUAGE plpgsql AS $$
 DECLARE
@@ -123,6 +143,21 @@ COMMENT ON FUNCTION cancel_booking IS 'Undoes a confirmed booking: frees its sea
 export async function down(knex: Knex): Promise<void> {
   await knex.raw(`
 DROP FUNCTION stand_again, cancel_booking, call_off(text);
+CREATE OR REPLACE FUNCTION lock_customer(in_customer_id text, in_items jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  offering_id text;
+  any_rule boolean := false;
+BEGIN
+  FOR offering_id IN
+    SELECT o.id FROM jsonb_array_elements(in_items) AS item JOIN offerings AS o ON o.id = item ->> 'offeringId'
+    WHERE o.hold_seconds IS NOT NULL OR o.seats_per_customer IS NOT NULL ORDER BY 1
+  LOOP
+    any_rule := true;
+    PERFORM pg_advisory_xact_lock(hashtextextended(offering_id || ' ' || in_customer_id, 0));
+  END LOOP;
+  RETURN any_rule;
+END $$;
+COMMENT ON FUNCTION lock_customer IS 'Where an offering has rules per customer, one transaction of that customer at a time; says whether there are any. Others do not wait.';
 DROP INDEX cases_one_open_per_payment;
 CREATE UNIQUE INDEX cases_one_open_per_payment ON cases (payment_id) WHERE resolved_at IS NULL AND payment_id IS NOT NULL;
 COMMENT ON INDEX cases_one_open_per_payment IS 'Money is in at most one open case, or the balance would count it twice.';

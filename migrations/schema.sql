@@ -460,9 +460,6 @@ BEGIN
   IF attempt.cart_id IS NOT NULL THEN
     PERFORM FROM carts AS c WHERE c.id = attempt.cart_id FOR UPDATE;
   END IF;
-  -- Shared, so bookings do not wait for each other: whoever calls an offering off waits for those under way, and finds them.
-  PERFORM pg_advisory_xact_lock_shared(hashtextextended(offering_id, 0))
-    FROM (SELECT item ->> 'offeringId' AS offering_id FROM jsonb_array_elements(items) AS item ORDER BY 1) AS wanted;
   IF lock_customer(attempt.customer_id, items) THEN
     -- A hold of the same customer on the same offering serves this attempt, too.
     own := own || array(SELECT h.booking_id FROM holds AS h WHERE h.customer_id = attempt.customer_id
@@ -726,19 +723,23 @@ CREATE OR REPLACE FUNCTION public.lock_customer(in_customer_id text, in_items js
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  offering_id text;
+  wanted record;
   any_rule boolean := false;
 BEGIN
-  FOR offering_id IN
-    SELECT o.id FROM jsonb_array_elements(in_items) AS item JOIN offerings AS o ON o.id = item ->> 'offeringId'
-    WHERE o.hold_seconds IS NOT NULL OR o.seats_per_customer IS NOT NULL ORDER BY 1
+  FOR wanted IN
+    SELECT o.id, o.hold_seconds IS NOT NULL OR o.seats_per_customer IS NOT NULL AS ruled
+    FROM jsonb_array_elements(in_items) AS item JOIN offerings AS o ON o.id = item ->> 'offeringId' ORDER BY 1
   LOOP
-    any_rule := true;
-    PERFORM pg_advisory_xact_lock(hashtextextended(offering_id || ' ' || in_customer_id, 0));
+    -- Shared, so bookings do not wait for each other: whoever calls the offering off waits for those under way, and finds them.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(wanted.id, 0));
+    IF wanted.ruled THEN
+      any_rule := true;
+      PERFORM pg_advisory_xact_lock(hashtextextended(wanted.id || ' ' || in_customer_id, 0));
+    END IF;
   END LOOP;
   RETURN any_rule;
 END $function$;
-COMMENT ON FUNCTION lock_customer(text,jsonb) IS 'Where an offering has rules per customer, one transaction of that customer at a time; says whether there are any. Others do not wait.';
+COMMENT ON FUNCTION lock_customer(text,jsonb) IS 'Where an offering has rules per customer, one transaction of that customer at a time; says whether there are any. Others do not wait, but nobody calls an offering off meanwhile.';
 
 CREATE OR REPLACE FUNCTION public.make_seats()
  RETURNS trigger

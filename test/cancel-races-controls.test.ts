@@ -49,7 +49,7 @@ test('the lock on the attempt’s row: without it a second cancellation ends in 
 
 test('the lock of offerings: without it a booking is left on one that was called off', async () => {
   // The pause widens the window between the look at the offering and the booking; it does not make it.
-  await rewrite('book', 'PERFORM pg_advisory_xact_lock_shared(', 'PERFORM (');
+  await rewrite('lock_customer', 'PERFORM pg_advisory_xact_lock_shared(', 'PERFORM (');
   await rewrite(
     'book',
     'refusal := refusal_of(attempt);',

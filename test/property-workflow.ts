@@ -69,10 +69,8 @@ export const workflowStandIns = {
     one.buffered = one.buffered.filter((early) => early.name !== name);
   },
   allHandlersFinished: () => story().handlersRunning === 0,
-  startChild: async (
-    workflow: string,
-    { workflowId, args }: { workflowId: string; args: unknown[] },
-  ) => story().startChild(workflow, workflowId, args[0]),
+  startChild: async (workflow: string, { workflowId, args }: { workflowId: string; args: unknown[] }) =>
+    story().startChild(workflow, workflowId, args[0]),
   CancellationScope: {
     // Nobody cancels a workflow here: a customer's cancel is an update.
     current: () => ({ cancelRequested: never }),
