@@ -47,6 +47,17 @@ const environment = z.object({
   STRIPE_PUBLISHABLE_KEY: z.string().optional(),
   STRIPE_WEBHOOK_SECRET: list,
   STRIPE_API_BASE: z.url().optional(),
+  RAZORPAY_KEY_ID: z.string().optional(),
+  RAZORPAY_KEY_SECRET: z.string().optional(),
+  RAZORPAY_WEBHOOK_SECRET: list,
+  RAZORPAY_API_BASE: z.url().default('https://api.razorpay.com'),
+  PHONEPE_CLIENT_ID: z.string().optional(),
+  // The one of the sandbox; production's is shown in the dashboard.
+  PHONEPE_CLIENT_VERSION: z.string().default('1'),
+  PHONEPE_CLIENT_SECRET: z.string().optional(),
+  PHONEPE_WEBHOOK_USERNAME: list,
+  PHONEPE_WEBHOOK_PASSWORD: list,
+  PHONEPE_API_BASE: z.url().default('https://api.phonepe.com/apis'),
   APP_SECRET: secret,
   SMTP_URL: z.url().optional(),
   MAIL_FROM: z.string().default('Payfirst <no-reply@localhost>'),
@@ -73,6 +84,27 @@ export interface StripeSettings {
   apiBase: string | undefined;
 }
 
+/** Settings of the Razorpay adapter. */
+export interface RazorpaySettings {
+  keyId: string;
+  keySecret: string;
+  /** Every secret that signs now: several during rotation. */
+  webhookSecrets: string[];
+  /** Origin of the API, without `/v1`. */
+  apiBase: string;
+}
+
+/** Settings of the PhonePe adapter. */
+export interface PhonepeSettings {
+  clientId: string;
+  clientVersion: string;
+  clientSecret: string;
+  /** What webhooks authenticate with: several during rotation. */
+  webhookLogins: { username: string; password: string }[];
+  /** `…/apis`, under which the parts of the API have their own folders, or `…/apis/pg-sandbox`, which holds them all. */
+  apiBase: string;
+}
+
 /** All settings, grouped by who needs them. Frozen, and passed in by the processes; nothing else reads the environment. */
 export type Config = ReturnType<typeof parse>;
 
@@ -87,7 +119,29 @@ function missingTogether(given: NodeJS.ProcessEnv): string[] {
   if (given['STRIPE_SECRET_KEY'] && !given['STRIPE_WEBHOOK_SECRET']) {
     faults.push('STRIPE_WEBHOOK_SECRET: needed beside STRIPE_SECRET_KEY, or no webhook can be believed');
   }
+  faults.push(...onlyTogether(given, ['RAZORPAY_KEY_ID', 'RAZORPAY_KEY_SECRET', 'RAZORPAY_WEBHOOK_SECRET']));
+  faults.push(
+    ...onlyTogether(given, [
+      'PHONEPE_CLIENT_ID',
+      'PHONEPE_CLIENT_SECRET',
+      'PHONEPE_WEBHOOK_USERNAME',
+      'PHONEPE_WEBHOOK_PASSWORD',
+    ]),
+  );
+  const [usernames, passwords] = ['PHONEPE_WEBHOOK_USERNAME', 'PHONEPE_WEBHOOK_PASSWORD'].map(
+    (name) => list.parse(given[name]).length,
+  );
+  if (usernames !== passwords) {
+    faults.push('PHONEPE_WEBHOOK_USERNAME, PHONEPE_WEBHOOK_PASSWORD: as many of the one as of the other');
+  }
   return faults;
+}
+
+/** A gateway with half of its settings would start, and fail its first customer. */
+function onlyTogether(given: NodeJS.ProcessEnv, names: string[]): string[] {
+  const missing = names.filter((name) => given[name] === undefined);
+  if (missing.length === 0 || missing.length === names.length) return [];
+  return missing.map((name) => `${name}: needed beside ${names.filter((one) => one !== name).join(', ')}`);
 }
 
 function faultOf(issue: z.core.$ZodIssue, given: NodeJS.ProcessEnv): string {
@@ -95,6 +149,44 @@ function faultOf(issue: z.core.$ZodIssue, given: NodeJS.ProcessEnv): string {
   // Of several, comma-separated, the one that is wrong is counted, not quoted: it may be a key.
   const which = typeof place === 'number' ? `, number ${place + 1}` : '';
   return `${String(name)}${which}: ${given[String(name)] === undefined ? 'missing' : issue.message}`;
+}
+
+type Environment = z.infer<typeof environment>;
+
+function stripeSettings(read: Environment): StripeSettings | undefined {
+  if (read.STRIPE_SECRET_KEY === undefined) return undefined;
+  return {
+    secretKey: read.STRIPE_SECRET_KEY,
+    publishableKey: read.STRIPE_PUBLISHABLE_KEY,
+    webhookSecrets: read.STRIPE_WEBHOOK_SECRET,
+    apiBase: read.STRIPE_API_BASE,
+  };
+}
+
+function razorpaySettings(read: Environment): RazorpaySettings | undefined {
+  const { RAZORPAY_KEY_ID: keyId, RAZORPAY_KEY_SECRET: keySecret } = read;
+  if (keyId === undefined || keySecret === undefined) return undefined;
+  return {
+    keyId,
+    keySecret,
+    webhookSecrets: read.RAZORPAY_WEBHOOK_SECRET,
+    apiBase: read.RAZORPAY_API_BASE.replace(/\/$/, ''),
+  };
+}
+
+function phonepeSettings(read: Environment): PhonepeSettings | undefined {
+  const { PHONEPE_CLIENT_ID: clientId, PHONEPE_CLIENT_SECRET: clientSecret } = read;
+  if (clientId === undefined || clientSecret === undefined) return undefined;
+  return {
+    clientId,
+    clientVersion: read.PHONEPE_CLIENT_VERSION,
+    clientSecret,
+    webhookLogins: read.PHONEPE_WEBHOOK_USERNAME.map((username, n) => ({
+      username,
+      password: read.PHONEPE_WEBHOOK_PASSWORD[n] ?? '',
+    })),
+    apiBase: read.PHONEPE_API_BASE.replace(/\/$/, ''),
+  };
 }
 
 function parse(env: NodeJS.ProcessEnv) {
@@ -109,15 +201,6 @@ function parse(env: NodeJS.ProcessEnv) {
     );
   }
   const read = result.data;
-  const stripe: StripeSettings | undefined =
-    read.STRIPE_SECRET_KEY === undefined
-      ? undefined
-      : {
-          secretKey: read.STRIPE_SECRET_KEY,
-          publishableKey: read.STRIPE_PUBLISHABLE_KEY,
-          webhookSecrets: read.STRIPE_WEBHOOK_SECRET,
-          apiBase: read.STRIPE_API_BASE,
-        };
   return Object.freeze({
     http: {
       port: read.PORT,
@@ -142,7 +225,9 @@ function parse(env: NodeJS.ProcessEnv) {
       issuer: read.AUTH_ISSUER,
       audience: read.AUTH_AUDIENCE,
     },
-    stripe,
+    stripe: stripeSettings(read),
+    razorpay: razorpaySettings(read),
+    phonepe: phonepeSettings(read),
     appSecret: read.APP_SECRET,
     mail: { smtpUrl: read.SMTP_URL, from: read.MAIL_FROM },
     webhooks: { allowPrivate: read.WEBHOOKS_ALLOW_PRIVATE },

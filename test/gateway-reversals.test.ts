@@ -65,7 +65,15 @@ describe('what took money back', () => {
   test('is every refund, ours and those made by hand, in every state', async () => {
     const { id: ref } = await paid();
     await control.refundMode({ mode: 'failed', times: 1 });
-    const wanted = { bookingId: 'b1', go: 1, keyNumber: 1, ref, amountMinor: 300, refundRef: null };
+    const wanted = {
+      bookingId: 'b1',
+      go: 1,
+      keyNumber: 1,
+      ref,
+      chargeRef: 'ch_1',
+      amountMinor: 300,
+      refundRef: null,
+    };
     const failed = await gateway.refund({ ...wanted, refundId: 'ref_a' });
     const again = await gateway.refund({ ...wanted, refundId: 'ref_a', go: 2 });
     const byHand = await control.refundByHand(ref, { amount: 200 });
@@ -344,7 +352,7 @@ describe('what is heard', () => {
   test('of a refund of ours names the booking, and is no news of others', async () => {
     const { id: ref } = await paid();
     await gateway.refund({
-      refundId: 'ref_a', bookingId: 'b1', go: 1, keyNumber: 1, ref, amountMinor: 300, refundRef: null,
+      refundId: 'ref_a', bookingId: 'b1', go: 1, keyNumber: 1, ref, chargeRef: 'ch_1', amountMinor: 300, refundRef: null,
     }); // prettier-ignore
     expect(await heard('refund.created')).toMatchObject({
       ref,

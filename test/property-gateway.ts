@@ -97,7 +97,7 @@ export function standInGateway(name: string, list: string) {
     if (object.status === 'processing') return { status: 'processing' };
     if (object.declines === 0) return { status: 'unpaid' };
     const failureRef = `${object.ref}_decline_${object.declines}`;
-    return { status: 'failed', failureRef, code: 'card_declined', detail: 'Declined.' };
+    return { status: 'failed', payable: true, failureRef, code: 'card_declined', detail: 'Declined.' };
   }
 
   async function read(ref: string): ReturnType<Gateway['read']> {
@@ -170,6 +170,9 @@ export function standInGateway(name: string, list: string) {
     name,
     capabilities: {
       insideTransaction: false,
+      closes: true,
+      signedBody: true,
+      lateForSeconds: 0,
       lookSchedule: [15, 30, 60],
       looksPerSecond: 1000,
       lists: false,

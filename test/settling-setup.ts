@@ -95,6 +95,9 @@ export function payingDependencies(db: Knex): Dependencies {
     name: 'stub',
     capabilities: {
       insideTransaction: false,
+      closes: true,
+      signedBody: true,
+      lateForSeconds: 0,
       lookSchedule: [15, 60],
       looksPerSecond: 5,
       lists: false,

@@ -92,10 +92,13 @@ export function deriveId(kind: IdKind, ...cause: string[]): string {
   return makeId(kind, createHash('sha256').update(cause.join('\0')).digest());
 }
 
+/** The end of a hold is not for paying but for settling what was paid in its last moment, in seconds: SQL `hold_seats` adds it. */
+const settlingSeconds = 60;
+
 /** What opens a try at its gateway, the same each time it is asked for. */
 export function tryToOpen(
   row: Pick<TryRow, 'booking_id' | 'try' | 'key_number'>,
-  attempt: Pick<AttemptRow, 'total_minor' | 'currency' | 'return_url'>,
+  attempt: Pick<AttemptRow, 'total_minor' | 'currency' | 'return_url' | 'window_seconds' | 'hold_until'>,
 ): TryToOpen {
   const returnUrl = attempt.return_url === null ? undefined : new URL(attempt.return_url);
   returnUrl?.searchParams.set('bookingId', row.booking_id);
@@ -104,6 +107,10 @@ export function tryToOpen(
     try: row.try,
     keyNumber: row.key_number,
     total: { amountMinor: attempt.total_minor, currency: attempt.currency },
+    payWithinSeconds:
+      attempt.hold_until === null
+        ? attempt.window_seconds
+        : Math.max(1, Math.floor((attempt.hold_until.getTime() - Date.now()) / 1000) - settlingSeconds),
     ...(returnUrl === undefined ? {} : { returnUrl: returnUrl.toString() }),
   };
 }

@@ -136,11 +136,13 @@ export function openActivities(deps: Dependencies) {
         'attempts.total_minor',
         'attempts.currency',
         'attempts.return_url',
+        'attempts.window_seconds',
+        'attempts.hold_until',
         'attempts.status as attempt_status',
       )
       .first<
         | (TryRow &
-            Pick<AttemptRow, 'total_minor' | 'currency' | 'return_url'> & {
+            Pick<AttemptRow, 'total_minor' | 'currency' | 'return_url' | 'window_seconds' | 'hold_until'> & {
               attempt_status: AttemptRow['status'];
             })
         | undefined

@@ -20,6 +20,7 @@ export interface OwedRefund extends RefundRow {
   booking_id: string | null;
   gateway: string;
   gateway_ref: string;
+  gateway_payment_id: string;
   currency: string;
 }
 
@@ -33,6 +34,7 @@ export async function readOwed(db: Knex, refundId: string): Promise<OwedRefund> 
       'payments.booking_id',
       'payments.gateway',
       'payments.gateway_ref',
+      'payments.gateway_payment_id',
       'payments.currency',
     )
     .first<OwedRefund | undefined>();
@@ -48,6 +50,7 @@ export function asSent(row: OwedRefund): RefundToSend {
     go: row.go,
     keyNumber: row.key_number,
     ref: row.gateway_ref,
+    chargeRef: row.gateway_payment_id,
     amountMinor: row.amount_minor,
     refundRef: row.gateway_refund_id,
   };

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Knex } from 'knex';
 import { isOpen, makeReference, settlingRefusals, type AttemptStatus } from '../booking';
 import type { AttemptRow, TryRow } from '../database';
-import type { Gateway, PaymentState } from '../gateways/gateway';
+import type { CloseState, Gateway, PaymentState } from '../gateways/gateway';
 import type { Ring } from '../workflows/messages';
 import { ring } from '../doorbell';
 import { recordHeard } from './heard';
@@ -227,7 +227,7 @@ export function settleActivities(deps: Dependencies) {
     return readStanding(db, bookingId);
   }
 
-  async function closeTry(row: TryRow): Promise<'closed' | 'paid' | 'processing'> {
+  async function closeTry(row: TryRow): Promise<Exclude<CloseState['status'], 'unknown'>> {
     const gateway = gatewayNamed(gateways, row.gateway);
     const ref = row.gateway_ref ?? (await learnLostRef(gateway, row));
     if (ref === undefined) return 'closed';

@@ -97,7 +97,14 @@ export function watchActivities(deps: Dependencies) {
       .where('r.next_look_at', '<=', db.fn.now())
       .orderBy('r.next_look_at')
       .limit(Math.max(1, Math.floor((gateway.capabilities.looksPerSecond * roundMs) / 1000)))
-      .select<OwedRefund[]>('r.*', 'p.booking_id', 'p.gateway', 'p.gateway_ref', 'p.currency');
+      .select<OwedRefund[]>(
+        'r.*',
+        'p.booking_id',
+        'p.gateway',
+        'p.gateway_ref',
+        'p.gateway_payment_id',
+        'p.currency',
+      );
     for (const refund of due) {
       Context.current().heartbeat();
       await lookLater(refund);
@@ -118,7 +125,14 @@ export function watchActivities(deps: Dependencies) {
       .where('r.status', 'unsent')
       .where('r.next_look_at', '<=', db.fn.now())
       .limit(walletRingsPerRound)
-      .select<OwedRefund[]>('r.*', 'p.booking_id', 'p.gateway', 'p.gateway_ref', 'p.currency');
+      .select<OwedRefund[]>(
+        'r.*',
+        'p.booking_id',
+        'p.gateway',
+        'p.gateway_ref',
+        'p.gateway_payment_id',
+        'p.currency',
+      );
     for (const refund of due) {
       Context.current().heartbeat();
       await lookLater(refund);

@@ -12,6 +12,8 @@ export interface TryToOpen {
   /** Rises after a definite refusal that the gateway would replay for its key; part of the outbound key. */
   keyNumber: number;
   total: Money;
+  /** How long the customer has to pay, in seconds, for gateways whose objects expire by themselves. */
+  payWithinSeconds: number;
   /** Where the customer's browser goes after paying; names the booking already. */
   returnUrl?: string;
 }
@@ -48,13 +50,26 @@ export interface Unknown {
   retryAfterMs?: number;
 }
 
+/** Money that a payment object brought in. */
+export interface Charge {
+  /** The gateway's id of the captured charge. */
+  chargeRef: string;
+  total: Money;
+}
+
 /** What the gateway says of a payment object now. */
 export type PaymentState =
   | { status: 'unpaid' }
   | { status: 'processing' }
-  | { status: 'paid'; total: Money; /** The gateway's id of the captured charge. */ chargeRef: string }
+  | ({
+      status: 'paid';
+      /** Where one object takes several payments: those captured after the first. */
+      others?: Charge[];
+    } & Charge)
   | {
       status: 'failed';
+      /** Whether the same object can be paid all the same, by another card or another go. */
+      payable: boolean;
       /** Names this one decline, so that a later look at the same object can tell an old decline from a new one. */
       failureRef: string;
       code?: string;
@@ -64,8 +79,12 @@ export type PaymentState =
   | { status: 'missing' }
   | Unknown;
 
-/** What became of the wish to close a payment object. */
-export type CloseState = { status: 'closed' } | { status: 'paid' } | { status: 'processing' } | Unknown;
+/**
+ * What became of the wish to close a payment object. `open`: this gateway cannot close it, so money may still come for
+ * `lateForSeconds`.
+ */
+export type CloseState =
+  { status: 'closed' } | { status: 'paid' } | { status: 'processing' } | { status: 'open' } | Unknown;
 
 /** What the gateway says of a refund. */
 export type RefundState =
@@ -88,6 +107,8 @@ export interface RefundToSend {
   keyNumber: number;
   /** The payment object the money came in by. */
   ref: string;
+  /** The gateway's id of the charge that brought it. */
+  chargeRef: string;
   amountMinor: number;
   /** The gateway's id of the refund, where an earlier answer gave it. */
   refundRef: string | null;
@@ -188,6 +209,12 @@ export interface PaymentMethod {
 
 export interface Capabilities extends PaymentCapabilities {
   insideTransaction: false;
+  /** Whether `close` can make an unpaid object unpayable. */
+  closes: boolean;
+  /** Whether a webhook's signature covers its body. Where it does not, nothing in the body may be believed, not even the id of the event. */
+  signedBody: boolean;
+  /** How long after the attempt is over money may still come in by an object that could not be closed, in seconds. */
+  lateForSeconds: number;
   /** Seconds after opening at which the payment watch looks; after the last one, the last gap repeats. */
   lookSchedule: readonly number[];
   /** Most looks a second for the whole account. */
@@ -215,6 +242,13 @@ export interface Gateway extends PaymentMethod {
    * @param cursor `next` of the page before, with the same interval
    */
   list?(from: Date, to: Date, cursor?: string): Promise<ListedPage | Unknown>;
+  /**
+   * Checks what the gateway's page handed the customer's browser, where the gateway signs that. It proves who sent it, not
+   * that anything is paid; fields that are missing altogether are no forgery.
+   * @param returned the gateway's own fields as it spells them
+   * @throws when a signature is there and wrong
+   */
+  verifyReturn?(returned: Readonly<Record<string, unknown>>): void;
   /** @throws when the signature is missing, wrong or older than the gateway's tolerance */
   verifyWebhook(rawBody: Buffer, headers: Readonly<Record<string, string | string[] | undefined>>): Heard;
 }

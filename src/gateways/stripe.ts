@@ -210,6 +210,10 @@ export function stripeGateway(settings: StripeSettings): Gateway {
     name: 'stripe',
     capabilities: {
       insideTransaction: false,
+      closes: true,
+      signedBody: true,
+      // A canceled intent takes no money any more, and one that cannot be canceled is paid or processing.
+      lateForSeconds: 0,
       lookSchedule: [15, 30, 60, 120],
       // Stripe allows 100 operations a second live and 25 in a sandbox, for everything together: docs.stripe.com/rate-limits.
       looksPerSecond: 5,
@@ -254,6 +258,7 @@ function intentState(intent: Stripe.PaymentIntent): PaymentState {
       const code = declined.decline_code ?? declined.code;
       return {
         status: 'failed',
+        payable: true,
         // Each decline leaves a charge of its own, so its id names this decline and no other.
         failureRef: declined.charge ?? charge ?? code ?? declined.type,
         ...(code === undefined ? {} : { code }),
