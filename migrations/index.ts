@@ -7,6 +7,7 @@ import * as oneSettlement from './004_one_settlement';
 import * as afterBooking from './005_after_booking';
 import * as numbers from './006_numbers';
 import * as outgoingWebhooks from './008_outgoing_webhooks';
+import * as otherMethods from './009_other_methods';
 
 interface Migration {
   name: string;
@@ -22,6 +23,7 @@ const migrations: Migration[] = [
   { name: '005_after_booking', up: afterBooking.up, down: afterBooking.down },
   { name: '006_numbers', up: numbers.up, down: numbers.down },
   { name: '008_outgoing_webhooks', up: outgoingWebhooks.up, down: outgoingWebhooks.down },
+  { name: '009_other_methods', up: otherMethods.up, down: otherMethods.down },
 ];
 
 /** Knex's source of migrations. Names are kept in `knex_migrations`: never rename one that has shipped. */

@@ -1,6 +1,6 @@
 /** Ending an attempt, from every status in which it may still be open. */
 import type { Dependencies } from '../src/activities/dependencies';
-import { settleActivities } from '../src/activities/settle';
+import { endActivities } from '../src/activities/end';
 import type { Gateway } from '../src/gateways/gateway';
 import { freshDatabase, type FreshDatabase } from './database';
 import { addAttempts, addSlot, payingDependencies } from './settling-setup';
@@ -31,6 +31,6 @@ describe('When the gateway closes the payment of an attempt', () => {
       [{ offeringId: await addSlot(database.db, 1), seats: 1 }],
     ]);
     await database.db('attempts').where({ booking_id: id }).update({ status });
-    expect(await settleActivities(deps).end(id, outcome, [])).toMatchObject({ status: outcome });
+    expect(await endActivities(deps).end(id, outcome, [])).toMatchObject({ status: outcome });
   });
 });

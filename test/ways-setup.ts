@@ -2,7 +2,7 @@
 import type { Knex } from 'knex';
 import type { Dependencies } from '../src/activities/dependencies';
 import { openActivities } from '../src/activities/open';
-import { settleActivities } from '../src/activities/settle';
+import { endActivities } from '../src/activities/end';
 import { freshDatabase, type FreshDatabase } from './database';
 import { addAttempts, addSlot, nextId, payingDependencies, settling, type Wanted } from './settling-setup';
 
@@ -36,7 +36,7 @@ export async function openCounter(connections: number): Promise<Counter> {
   const database = await freshDatabase(connections);
   const { db } = database;
   const deps = payingDependencies(db);
-  const activities = { ...openActivities(deps), ...settleActivities(deps) };
+  const activities = { ...openActivities(deps), ...endActivities(deps) };
   return {
     database,
     db,

@@ -5,9 +5,11 @@ import { compareActivities } from './compare';
 import { courierActivities } from './courier';
 import type { Dependencies } from './dependencies';
 import { openNotices, type Notices } from '../notices';
+import { endActivities } from './end';
 import { giveBackActivities } from './give-back';
 import { openActivities } from './open';
 import { reconcileActivities } from './reconcile';
+import { retryActivities } from './retry';
 import { settleActivities } from './settle';
 import { tellAfterEach } from './tell';
 import { watchActivities } from './watch';
@@ -23,7 +25,9 @@ export function createActivities(deps: Dependencies): Activities {
 function allActivities(deps: Dependencies, notices: Notices) {
   return {
     ...openActivities(deps),
+    ...retryActivities(deps),
     ...settleActivities(deps),
+    ...endActivities(deps),
     ...giveBackActivities(deps),
     ...reconcileActivities(deps),
     ...cancelActivities(deps, notices),

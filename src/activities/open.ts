@@ -3,25 +3,13 @@
  * hold that the offering asks for. What needs no money from outside is booked here.
  */
 import type { Knex } from 'knex';
-import { isOpen } from '../booking';
-import type { AttemptRow, TryRow } from '../database';
+import type { AttemptRow } from '../database';
 import type { FailureType } from '../failures';
-import type { Gateway, OpenedTry } from '../gateways/gateway';
 import type { BookInput } from '../workflows/messages';
-import {
-  deriveId,
-  gatewayNamed,
-  lockAttempt,
-  readBackLater,
-  readStanding,
-  retryLater,
-  tryToOpen,
-  type Dependencies,
-  type Refusal,
-  type Standing,
-} from './dependencies';
+import { lockAttempt, readStanding, type Dependencies, type Standing } from './dependencies';
 import { makeQuote } from './quote';
-import { referencesFor } from './settle';
+import { settleInside } from './settle';
+import { openTry } from './tries';
 import { methodNamed } from './wallet';
 
 /** Where a new attempt stands, and what it is about: a cart's items are known only now. */
@@ -41,7 +29,7 @@ export function openActivities(deps: Dependencies) {
    */
   async function open(input: BookInput): Promise<Opened> {
     await db.transaction((trx) => writeAttempt(trx, input));
-    await openTry(input.bookingId);
+    await openTry(deps, input.bookingId);
     return readOpened(input.bookingId);
   }
 
@@ -79,28 +67,14 @@ export function openActivities(deps: Dependencies) {
       .returning('booking_id');
     if (written.length === 0) return;
     if (quote.refusal !== undefined) tellRefused(bookingId, quote.refusal.type);
-    else if (quote.settlesInside) await settleInside(trx, input, quote.totalMinor);
-    else if (request.payment !== undefined) await beginTry(trx, bookingId, request.payment.method);
-  }
-
-  /** Books at once what needs nobody outside: money, seats and booking in this transaction, or nothing of it. */
-  async function settleInside(
-    trx: Knex.Transaction,
-    { bookingId, request }: BookInput,
-    totalMinor: number,
-  ): Promise<void> {
-    const result = await trx.raw<{ rows: { refusal: FailureType | null; reference: string | null }[] }>(
-      'SELECT * FROM settle_inside(?, ?, ?, ?)',
-      [bookingId, deriveId('payment', bookingId), deriveId('entry', bookingId), referencesFor(bookingId)],
-    );
-    const [settled] = result.rows;
-    if (settled === undefined) throw new Error(`Bug: ${bookingId} was settled without an answer`);
-    const { refusal, reference } = settled;
-    const gateway = request.payment?.method ?? 'none';
-    if (refusal !== null) return tellRefused(bookingId, refusal);
-    if (totalMinor > 0) metrics.tries.inc({ gateway, result: 'paid' });
-    metrics.attempts.inc({ outcome: 'confirmed' });
-    log.info({ event: 'payment.settled', bookingId, gateway, status: 'confirmed', reference });
+    else if (quote.settlesInside) {
+      const refusal = await settleInside(deps, trx, {
+        bookingId,
+        method: request.payment?.method ?? null,
+        totalMinor: quote.totalMinor,
+      });
+      if (refusal !== undefined) tellRefused(bookingId, refusal);
+    } else if (request.payment !== undefined) await beginTry(trx, bookingId, request.payment.method);
   }
 
   function tellRefused(bookingId: string, failure: FailureType): void {
@@ -126,89 +100,6 @@ export function openActivities(deps: Dependencies) {
     await trx('payment_tries').insert({ booking_id: bookingId, try: 1, gateway, status: 'opening' });
   }
 
-  /** Makes the payment object of the attempt's newest try, unless it stands already. */
-  async function openTry(bookingId: string): Promise<void> {
-    const found = await db<TryRow & AttemptRow>('payment_tries')
-      .join('attempts', 'attempts.booking_id', 'payment_tries.booking_id')
-      .where({ 'payment_tries.booking_id': bookingId, 'payment_tries.status': 'opening' })
-      .select(
-        'payment_tries.*',
-        'attempts.total_minor',
-        'attempts.currency',
-        'attempts.return_url',
-        'attempts.window_seconds',
-        'attempts.hold_until',
-        'attempts.status as attempt_status',
-      )
-      .first<
-        | (TryRow &
-            Pick<AttemptRow, 'total_minor' | 'currency' | 'return_url' | 'window_seconds' | 'hold_until'> & {
-              attempt_status: AttemptRow['status'];
-            })
-        | undefined
-      >();
-    if (found === undefined || !isOpen(found.attempt_status)) return;
-    const gateway = gatewayNamed(gateways, found.gateway);
-    const opened = await gateway.open(tryToOpen(found, found));
-    if (opened.status === 'unknown') throw readBackLater(gateway, opened);
-    if (opened.status === 'opened') return db.transaction((trx) => recordOpened(trx, found, opened));
-    log.error({
-      event: 'try.refused',
-      bookingId,
-      try: found.try,
-      gateway: gateway.name,
-      reason: opened.reason,
-    });
-    metrics.tries.inc({ gateway: gateway.name, result: 'refused' });
-    if (opened.replayed) {
-      // The gateway would repeat this answer for its key for ever. Nobody holds the lost object's secret, so the next
-      // key cannot make anybody pay twice.
-      await db('payment_tries')
-        .where({ booking_id: bookingId, try: found.try, key_number: found.key_number })
-        .increment('key_number', 1);
-      throw retryLater('gateway-unavailable', `${gateway.name} refused for this key: ${opened.reason}`);
-    }
-    await refuseTry(found);
-  }
-
-  async function recordOpened(trx: Knex.Transaction, row: TryRow, opened: OpenedTry): Promise<void> {
-    const attempt = await lockAttempt(trx, row.booking_id);
-    if (attempt === undefined) throw new Error(`Bug: a try without an attempt, ${row.booking_id}`);
-    const changed = await trx('payment_tries')
-      .where({ booking_id: row.booking_id, try: row.try, status: 'opening' })
-      .update({
-        status: 'open',
-        gateway_ref: opened.ref,
-        how_to_pay: JSON.stringify(opened.howToPay),
-        opened_at: trx.fn.now(),
-      });
-    if (changed === 0 || !isOpen(attempt.status)) return;
-    await startWindow(trx, row.booking_id, gatewayNamed(gateways, row.gateway));
-    metrics.tries.inc({ gateway: row.gateway, result: 'opened' });
-    log.info({ event: 'attempt.opened', bookingId: row.booking_id, try: row.try });
-  }
-
-  /** The gateway refused the object itself: our mistake or the account's, never the customer's. */
-  async function refuseTry(row: TryRow): Promise<void> {
-    await db.transaction(async (trx) => {
-      const attempt = await lockAttempt(trx, row.booking_id);
-      await trx('payment_tries')
-        .where({ booking_id: row.booking_id, try: row.try })
-        .update({ status: 'refused' });
-      if (attempt === undefined || attempt.status !== 'awaiting_payment') return;
-      const failure = JSON.stringify({ type: 'gateway-unavailable' });
-      metrics.failures.inc({ type: 'gateway-unavailable' });
-      if (attempt.expires_at !== null) {
-        await trx('attempts').where({ booking_id: row.booking_id }).update({ failure });
-        return;
-      }
-      await trx('attempts')
-        .where({ booking_id: row.booking_id })
-        .update({ status: 'failed', failure, ended_at: trx.fn.now() });
-      metrics.attempts.inc({ outcome: 'failed' });
-    });
-  }
-
   /**
    * No payment object could be made in time: the attempt ends. Nobody holds a secret to pay by, so no money can come.
    * Writes the attempt's row when even that is missing.
@@ -232,92 +123,5 @@ export function openActivities(deps: Dependencies) {
     return readOpened(bookingId);
   }
 
-  /**
-   * Accepts or refuses another try. The gateway's object is used again while it can still be paid; else a new one is
-   * opened. Run it after `settle`, so that the row knows what the gateway said last.
-   */
-  async function retry(bookingId: string, method: string | undefined): Promise<Standing | Refusal> {
-    const decision = await db.transaction((trx) => acceptRetry(trx, bookingId, method));
-    if (decision !== 'go on')
-      return decision === 'as it is' ? readStanding(db, bookingId) : { refused: decision };
-    await openTry(bookingId);
-    return readStanding(db, bookingId);
-  }
-
-  async function acceptRetry(
-    trx: Knex.Transaction,
-    bookingId: string,
-    method: string | undefined,
-  ): Promise<FailureType | 'as it is' | 'go on'> {
-    const attempt = await lockAttempt(trx, bookingId);
-    if (attempt === undefined) throw new Error(`Bug: no attempt ${bookingId}`);
-    if (attempt.status === 'processing') return 'not-retryable';
-    if (attempt.status !== 'awaiting_payment') return 'attempt-over';
-    const newest = await trx<TryRow>('payment_tries')
-      .where({ booking_id: bookingId })
-      .orderBy('try', 'desc')
-      .first();
-    if (newest === undefined) throw new Error(`Bug: an attempt without a try, ${bookingId}`);
-    // A run of this activity that was cut off after its first transaction goes on here.
-    if (attempt.failure === null) return newest.status === 'opening' ? 'go on' : 'as it is';
-    if (method !== undefined && method !== attempt.method) return 'not-retryable';
-    if (attempt.tries >= attempt.tries_max) return 'retry-limit';
-    const gone = await bookableStill(trx, attempt);
-    if (gone !== undefined) return gone;
-    const payable = newest.status === 'open';
-    await trx('attempts')
-      .where({ booking_id: bookingId })
-      .update({ failure: null, tries: trx.raw('tries + 1') });
-    metrics.retries.inc();
-    log.info({ event: 'attempt.retried', bookingId, try: attempt.tries + 1 });
-    if (payable) {
-      await startWindow(trx, bookingId, gatewayNamed(gateways, newest.gateway));
-      return 'as it is';
-    }
-    await trx('payment_tries').insert({
-      booking_id: bookingId,
-      try: newest.try + 1,
-      gateway: newest.gateway,
-      status: 'opening',
-    });
-    return 'go on';
-  }
-
-  return { open, retry, giveUpOpening };
-}
-
-/** The window counts from now, and so do the payment watch's looks: after opening, and anew after each accepted retry. */
-async function startWindow(trx: Knex.Transaction, bookingId: string, gateway: Gateway): Promise<void> {
-  await trx('attempts')
-    .where({ booking_id: bookingId })
-    .update({
-      // A hold has its own end, which no retry moves; its last minute is for settling.
-      expires_at: trx.raw(
-        "coalesce(hold_until - interval '60 seconds', now() + make_interval(secs => window_seconds))",
-      ),
-    });
-  await trx('payment_tries')
-    .where({ booking_id: bookingId, status: 'open' })
-    .update({
-      looks: 0,
-      next_look_at: trx.raw('now() + make_interval(secs => ?)', [gateway.capabilities.lookSchedule[0] ?? 60]),
-      watch_until: trx.raw(
-        '(SELECT expires_at FROM attempts WHERE attempts.booking_id = payment_tries.booking_id)',
-      ),
-    });
-}
-
-/** What a new try would be refused for when it settled, if anything: better now than after the money came. */
-async function bookableStill(trx: Knex.Transaction, attempt: AttemptRow): Promise<FailureType | undefined> {
-  const result = await trx.raw<{ rows: { refusal: FailureType | null; enough: boolean }[] }>(
-    `SELECT refusal_of(a) AS refusal, NOT EXISTS (
-       SELECT FROM jsonb_array_elements(a.quote -> 'items') AS item
-       WHERE item ->> 'kind' IS DISTINCT FROM 'consultation'
-         AND seats_free(item ->> 'offeringId', a.customer_id) < (item ->> 'seats')::integer) AS enough
-     FROM attempts AS a WHERE a.booking_id = ?`,
-    [attempt.booking_id],
-  );
-  const row = result.rows[0];
-  if (row === undefined) throw new Error(`Bug: no attempt ${attempt.booking_id}`);
-  return row.refusal ?? (row.enough ? undefined : 'slot-unavailable');
+  return { open, giveUpOpening };
 }

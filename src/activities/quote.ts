@@ -3,7 +3,7 @@ import type { Knex } from 'knex';
 import type { QuotedItem, WantedItem } from '../booking';
 import type { CartItemRow, CartRow, OfferingRow } from '../database';
 import type { FailureType } from '../failures';
-import type { PaymentMethod } from '../gateways/gateway';
+import { whyNotTaken, type PaymentMethod } from '../gateways/gateway';
 import type { BookInput } from '../workflows/messages';
 
 /** ISO 4217's code for "no currency": a refused start has nothing to pay, and its row says so. */
@@ -171,9 +171,5 @@ function refuseTotal(
 ): string | undefined {
   if (method === undefined)
     return `Name a payment method: the total is ${totalMinor} ${currency} (smallest unit).`;
-  const { minimumAmountMinor, maximumAmountMinor } = method.capabilities;
-  const minimum = minimumAmountMinor === null ? 1 : minimumAmountMinor[currency];
-  if (minimum === undefined) return `${method.name} does not take ${currency} here.`;
-  if (totalMinor >= minimum && totalMinor <= maximumAmountMinor) return undefined;
-  return `${method.name} takes ${minimum} to ${maximumAmountMinor} ${currency} (smallest unit), not ${totalMinor}.`;
+  return whyNotTaken(method, { amountMinor: totalMinor, currency });
 }

@@ -44,18 +44,17 @@ export function reconcileActivities(deps: Dependencies) {
     const mayRun =
       attempt !== undefined &&
       (input.bookingId === null || isOpen(attempt.status) || heard.some((rung) => rung.reversal === true));
-    const unknown = await isUnknown(input);
     if (mayRun && (await passOn(bookingWorkflowId(attempt.booking_id), heard))) {
       // Bad news overtook the good: the money must be on record before what took it back can be.
-      if (reversals && unknown) throw retryLater('unavailable', 'The payment is not settled yet');
+      if (reversals && (await isUnknown(input)))
+        throw retryLater('unavailable', 'The payment is not settled yet');
       return { refundIds: [], caseIds: reversals ? await casesToKeep(input) : [], bookingId };
     }
     const keeper = await keeperOf(input);
     if (keeper !== undefined && (await passOn(keeper, heard))) {
       return { refundIds: [], caseIds: await casesToKeep(input), bookingId };
     }
-    // Money of ours that moves in our own transactions is never on its way without us.
-    if (unknown && !methodNamed(gateways, input.gateway).capabilities.insideTransaction) {
+    if (await mayBringMoney(input)) {
       const gateway = gatewayNamed(gateways, input.gateway);
       const state = await gateway.read(input.ref);
       if (state.status === 'unknown') throw readBackLater(gateway, state);
@@ -110,7 +109,16 @@ export function reconcileActivities(deps: Dependencies) {
     }
   }
 
-  /** Money we know, and that nothing was ever given back of, has no news to bring: the ordinary late webhook ends here. */
+  /**
+   * Money we know, and that nothing was ever given back of, has no news to bring: the ordinary late webhook ends here. But
+   * where an object cannot be closed, somebody may pay it a second time.
+   */
+  async function mayBringMoney(input: ReconcileInput): Promise<boolean> {
+    // Money of ours that moves in our own transactions is never on its way without us.
+    if (methodNamed(gateways, input.gateway).capabilities.insideTransaction) return false;
+    return !gatewayNamed(gateways, input.gateway).capabilities.closes || (await isUnknown(input));
+  }
+
   async function isUnknown(input: ReconcileInput): Promise<boolean> {
     const known = await db<PaymentRow>('payments')
       .where({ gateway: input.gateway, gateway_ref: input.ref })

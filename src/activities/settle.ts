@@ -1,9 +1,11 @@
-/** Settling: reading the truth at the gateway, then writing what it means, in one transaction. And ending without money. */
+/** Settling: reading the truth at the gateway, then writing what it means, in one transaction. */
 import { createHash } from 'node:crypto';
+import type { ApplicationFailure } from '@temporalio/activity';
 import type { Knex } from 'knex';
 import { isOpen, makeReference, settlingRefusals, type AttemptStatus } from '../booking';
-import type { AttemptRow, TryRow } from '../database';
-import type { CloseState, Gateway, PaymentState } from '../gateways/gateway';
+import type { TryRow } from '../database';
+import type { Charge, PaymentState } from '../gateways/gateway';
+import type { FailureType } from '../failures';
 import type { Ring } from '../workflows/messages';
 import { ring } from '../doorbell';
 import { recordHeard } from './heard';
@@ -15,22 +17,17 @@ import {
   lockAttempt,
   readBackLater,
   readStanding,
-  tryToOpen,
   type Dependencies,
-  type Refusal,
   type Standing,
 } from './dependencies';
 
-/** Money the gateway says it captured, as `recordPayment` needs it. */
+/** Money the gateway says it captured, one charge of it. */
 interface Captured {
   bookingId: string;
   gateway: string;
   ref: string;
-  paid: Extract<PaymentState, { status: 'paid' }>;
+  charge: Charge;
 }
-
-/** What an attempt can end as without money. */
-export type EmptyOutcome = 'expired' | 'canceled';
 
 /** References to choose from: 50 bits clash once in millions, and the second choice settles it. */
 export function referencesFor(bookingId: string): string[] {
@@ -47,12 +44,8 @@ export function referencesFor(bookingId: string): string[] {
  * Decides what captured money buys: the booking, or a refund row with its reason. One round trip; asking again about the
  * same payment answers what was decided.
  */
-export async function recordPayment(
-  deps: Dependencies,
-  captured: Captured,
-  heard: readonly Ring[],
-): Promise<void> {
-  const { paid } = captured;
+async function recordCharge(deps: Dependencies, captured: Captured, heard: readonly Ring[]): Promise<void> {
+  const { charge } = captured;
   const result = await deps.db.raw<{
     rows: {
       status: AttemptStatus;
@@ -65,11 +58,11 @@ export async function recordPayment(
     captured.bookingId,
     captured.gateway,
     captured.ref,
-    paid.chargeRef,
-    paid.total.amountMinor,
-    paid.total.currency,
-    deriveId('payment', captured.gateway, paid.chargeRef),
-    deriveId('refund', captured.gateway, paid.chargeRef),
+    charge.chargeRef,
+    charge.total.amountMinor,
+    charge.total.currency,
+    deriveId('payment', captured.gateway, charge.chargeRef),
+    deriveId('refund', captured.gateway, charge.chargeRef),
     referencesFor(captured.bookingId),
   ]);
   const decided = result.rows[0];
@@ -80,7 +73,7 @@ export async function recordPayment(
     event: 'payment.settled',
     bookingId,
     gateway,
-    gatewayPaymentId: paid.chargeRef,
+    gatewayPaymentId: charge.chargeRef,
     status: decided.status,
     ...(decided.refund_id === null
       ? { reference: decided.reference }
@@ -96,8 +89,151 @@ export async function recordPayment(
     deps.metrics.webhookToConfirmed.observe(Math.max(0, (Date.now() - firstRing) / 1000));
 }
 
+/**
+ * Settles an attempt whose money moves in this very transaction, or that costs nothing: money, seats and booking, or nothing
+ * of it. A new attempt that is refused has failed; a retried one stays as it was.
+ * @param of.retry number of the accepted retry; missing for a new attempt
+ * @returns why not, if so
+ */
+export async function settleInside(
+  { metrics, log }: Dependencies,
+  trx: Knex.Transaction,
+  of: { bookingId: string; method: string | null; totalMinor: number; retry?: number },
+): Promise<FailureType | undefined> {
+  const { bookingId, method } = of;
+  const cause = of.retry === undefined ? [bookingId] : [bookingId, String(of.retry)];
+  const result = await trx.raw<{ rows: { refusal: FailureType | null; reference: string | null }[] }>(
+    'SELECT * FROM settle_inside(?, ?, ?, ?, ?)',
+    [bookingId, method, deriveId('payment', ...cause), deriveId('entry', ...cause), referencesFor(bookingId)],
+  );
+  const [settled] = result.rows;
+  if (settled === undefined) throw new Error(`Bug: ${bookingId} was settled without an answer`);
+  if (settled.refusal !== null) return settled.refusal;
+  const gateway = method ?? 'none';
+  if (of.totalMinor > 0) metrics.tries.inc({ gateway, result: 'paid' });
+  metrics.attempts.inc({ outcome: 'confirmed' });
+  log.info({
+    event: 'payment.settled',
+    bookingId,
+    gateway,
+    status: 'confirmed',
+    reference: settled.reference,
+  });
+  return undefined;
+}
+
+/** Records every charge that a payment object brought in. The first that settles may buy the booking; any other goes back. */
+export async function recordPayment(
+  deps: Dependencies,
+  { paid, ...of }: Omit<Captured, 'charge'> & { paid: Extract<PaymentState, { status: 'paid' }> },
+  heard: readonly Ring[],
+): Promise<void> {
+  for (const charge of [paid, ...(paid.others ?? [])]) await recordCharge(deps, { ...of, charge }, heard);
+}
+
+/** What a payment object brought in besides money: nothing, or bad news. */
+type UnpaidState = Exclude<PaymentState, { status: 'paid' | 'unknown' }>;
+
+/** The tries of an attempt whose payment object exists, oldest first. */
+async function triesOf(db: Knex, bookingId: string): Promise<TryRow[]> {
+  return db('payment_tries')
+    .where({ booking_id: bookingId })
+    .whereNotNull('gateway_ref')
+    .orderBy('try')
+    .select<TryRow[]>('*');
+}
+
+/**
+ * Reads payment objects of one attempt and writes what they say: money first, then what the others mean for an attempt
+ * that is still open.
+ * @throws `gateway-unavailable` (retried) when a gateway gave no usable answer and the others have not decided the attempt
+ */
+export async function settleTries(
+  deps: Dependencies,
+  rows: readonly TryRow[],
+  heard: readonly Ring[],
+): Promise<void> {
+  const unpaid: { row: TryRow; state: UnpaidState }[] = [];
+  let silent: ApplicationFailure | undefined;
+  for (const row of rows) {
+    const gateway = gatewayNamed(deps.gateways, row.gateway);
+    const { booking_id: bookingId, gateway_ref: ref } = row;
+    if (ref === null) throw new Error(`Bug: an open try without a reference, ${bookingId}`);
+    const state = await gateway.read(ref);
+    if (state.status === 'unknown') silent ??= readBackLater(gateway, state);
+    else if (state.status === 'paid') {
+      await recordPayment(deps, { bookingId, gateway: gateway.name, ref, paid: state }, heard);
+    } else unpaid.push({ row, state });
+  }
+  const [first] = rows;
+  if (first === undefined || (unpaid.length === 0 && silent === undefined)) return;
+  const open = await deps.db.transaction((trx) => recordUnpaid(deps, trx, first.booking_id, unpaid));
+  // Money at a gateway that does not answer now is late money, once another try has decided: the watch goes on looking.
+  if (open && silent !== undefined) throw silent;
+}
+
+/** Writes what unpaid objects mean; says whether the attempt is open. */
+async function recordUnpaid(
+  deps: Dependencies,
+  trx: Knex.Transaction,
+  bookingId: string,
+  seen: readonly { row: TryRow; state: UnpaidState }[],
+): Promise<boolean> {
+  const attempt = await lockAttempt(trx, bookingId);
+  if (attempt === undefined || !isOpen(attempt.status)) return false;
+  const newest = await trx<TryRow>('payment_tries')
+    .where({ booking_id: bookingId })
+    .orderBy('try', 'desc')
+    .first();
+  let failure: AttemptFailure | undefined;
+  for (const { row, state } of seen) {
+    const failed = await recordUnpaidTry(deps, trx, row, state);
+    // A try that another one has replaced cannot fail the attempt any more.
+    if (row.try === newest?.try) failure = failed;
+  }
+  const processing = seen.some(({ state }) => state.status === 'processing');
+  const status = processing ? 'processing' : 'awaiting_payment';
+  if (status === attempt.status && failure === undefined) return true;
+  await trx('attempts')
+    .where({ booking_id: bookingId })
+    .update({ status, ...(failure === undefined ? {} : { failure: JSON.stringify(failure) }) });
+  return true;
+}
+
+interface AttemptFailure {
+  type: FailureType;
+  /** The gateway's word for it. */
+  code?: string;
+}
+
+/** Writes the bad news of one payment object. @returns the failure, where this news is new */
+async function recordUnpaidTry(
+  { metrics, log }: Dependencies,
+  trx: Knex.Transaction,
+  seen: TryRow,
+  state: UnpaidState,
+): Promise<AttemptFailure | undefined> {
+  const key = { booking_id: seen.booking_id, try: seen.try };
+  const row = await trx<TryRow>('payment_tries').where(key).first();
+  if (row?.status !== 'open' || state.status === 'processing' || state.status === 'unpaid') return undefined;
+  const over = state.status !== 'failed' || !state.payable;
+  if (over) await trx('payment_tries').where(key).update({ status: 'closed', next_look_at: null });
+  if (state.status !== 'failed') {
+    metrics.failures.inc({ type: 'payment-canceled' });
+    metrics.tries.inc({ gateway: seen.gateway, result: 'closed' });
+    return { type: 'payment-canceled' };
+  }
+  // Told before: no second failure.
+  if (row.failure_ref === state.failureRef) return undefined;
+  await trx('payment_tries').where(key).update({ failure_ref: state.failureRef });
+  metrics.failures.inc({ type: 'payment-declined' });
+  metrics.tries.inc({ gateway: seen.gateway, result: 'declined' });
+  log.info({ event: 'payment.declined', bookingId: seen.booking_id, try: seen.try, code: state.code });
+  return { type: 'payment-declined', ...(state.code && { code: state.code }) };
+}
+
 export function settleActivities(deps: Dependencies) {
-  const { db, gateways, log, metrics } = deps;
+  const { db, gateways } = deps;
 
   /**
    * Reads every payment object of the attempt at its gateway and writes what that means: confirmed, refused with a
@@ -107,13 +243,10 @@ export function settleActivities(deps: Dependencies) {
    */
   async function settle(bookingId: string, heard: Ring[]): Promise<Standing> {
     await recordHeard(db, bookingId, heard);
-    const tries = (
-      await db<TryRow>('payment_tries')
-        .where({ booking_id: bookingId })
-        .whereNotNull('gateway_ref')
-        .orderBy('try')
-    ).filter((row) => !methodNamed(gateways, row.gateway).capabilities.insideTransaction);
-    for (const row of tries) await settleTry(row, heard);
+    const tries = (await triesOf(db, bookingId)).filter(
+      (row) => !methodNamed(gateways, row.gateway).capabilities.insideTransaction,
+    );
+    await settleTries(deps, tries, heard);
     await passOnStrays(tries, heard);
     // A refund can fail after it said success, and its ring can come while this workflow is still here.
     if (tries.some((row) => row.status === 'paid')) {
@@ -131,163 +264,10 @@ export function settleActivities(deps: Dependencies) {
     }
   }
 
-  async function settleTry(row: TryRow, heard: readonly Ring[]): Promise<PaymentState['status']> {
-    if (row.gateway_ref === null) throw new Error(`Bug: an open try without a reference, ${row.booking_id}`);
-    const gateway = gatewayNamed(gateways, row.gateway);
-    const state = await gateway.read(row.gateway_ref);
-    if (state.status === 'unknown') throw readBackLater(gateway, state);
-    if (state.status === 'paid') {
-      const captured = { bookingId: row.booking_id, gateway: row.gateway, ref: row.gateway_ref, paid: state };
-      await recordPayment(deps, captured, heard);
-    } else {
-      await db.transaction((trx) => recordUnpaid(trx, row, state));
-    }
-    return state.status;
-  }
-
-  async function recordUnpaid(
-    trx: Knex.Transaction,
-    seen: TryRow,
-    state: Exclude<PaymentState, { status: 'paid' | 'unknown' }>,
-  ): Promise<void> {
-    const attempt = await lockAttempt(trx, seen.booking_id);
-    if (attempt === undefined || !isOpen(attempt.status)) return;
-    const key = { booking_id: seen.booking_id, try: seen.try };
-    const row = await trx<TryRow>('payment_tries').where(key).first();
-    if (row?.status !== 'open') return;
-    const become = (change: Record<string, unknown>) =>
-      trx('attempts').where({ booking_id: seen.booking_id }).update(change);
-    switch (state.status) {
-      case 'processing':
-        if (attempt.status !== 'processing') await become({ status: 'processing' });
-        return;
-      case 'unpaid':
-        // It failed after all, or the customer chose another card: payable again.
-        if (attempt.status === 'processing') await become({ status: 'awaiting_payment' });
-        return;
-      case 'failed': {
-        const known = row.failure_ref === state.failureRef;
-        if (known && attempt.status !== 'processing') return;
-        const failure = known
-          ? {}
-          : {
-              failure: JSON.stringify({ type: 'payment-declined', ...(state.code && { code: state.code }) }),
-            };
-        await trx('payment_tries').where(key).update({ failure_ref: state.failureRef });
-        await become({ status: 'awaiting_payment', ...failure });
-        // Told before, and only the status did not know yet: no second failure.
-        if (known) return;
-        metrics.failures.inc({ type: 'payment-declined' });
-        metrics.tries.inc({ gateway: seen.gateway, result: 'declined' });
-        log.info({ event: 'payment.declined', bookingId: seen.booking_id, try: seen.try, code: state.code });
-        return;
-      }
-      case 'expired':
-      case 'missing':
-        await trx('payment_tries').where(key).update({ status: 'closed', next_look_at: null });
-        await become({ status: 'awaiting_payment', failure: JSON.stringify({ type: 'payment-canceled' }) });
-        metrics.failures.inc({ type: 'payment-canceled' });
-        metrics.tries.inc({ gateway: seen.gateway, result: 'closed' });
-        return;
-    }
-  }
-
-  /**
-   * Ends the attempt without money: closes its payment objects at the gateway first, and only when all are closed writes
-   * the outcome. What turns out paid is settled as usual, for the customer was faster.
-   * @param reason why the customer cancels, in their words
-   * @param calledOff whether the provider cancels: then the attempt says why it ended
-   * @returns where the attempt stands; `processing` when the gateway itself cannot say yet
-   * @throws `gateway-unavailable` (retried without end) when a gateway did not answer: the attempt stays open till it does
-   */
-  async function end(
-    bookingId: string,
-    outcome: EmptyOutcome,
-    heard: Ring[],
-    reason?: string,
-    calledOff?: boolean,
-  ): Promise<Standing | Refusal> {
-    await recordHeard(db, bookingId, heard);
-    const tries = await db<TryRow>('payment_tries')
-      .where({ booking_id: bookingId })
-      .whereIn('status', ['opening', 'open'])
-      .orderBy('try');
-    let processing = false;
-    for (const row of tries) {
-      const closed = await closeTry(row);
-      if (closed === 'paid') await settleTry(row, heard);
-      if (closed === 'processing') {
-        await settleTry(row, heard);
-        processing = true;
-      }
-    }
-    if (processing)
-      return outcome === 'canceled' ? { refused: 'not-cancelable' } : readStanding(db, bookingId);
-    await db.transaction((trx) => recordEnd(trx, bookingId, outcome, { reason, calledOff }));
-    return readStanding(db, bookingId);
-  }
-
-  async function closeTry(row: TryRow): Promise<Exclude<CloseState['status'], 'unknown'>> {
-    const gateway = gatewayNamed(gateways, row.gateway);
-    const ref = row.gateway_ref ?? (await learnLostRef(gateway, row));
-    if (ref === undefined) return 'closed';
-    const closed = await gateway.close(ref);
-    if (closed.status === 'unknown') throw readBackLater(gateway, closed);
-    return closed.status;
-  }
-
-  /** An object whose making got no answer is found again by making it again with the same key. */
-  async function learnLostRef(gateway: Gateway, row: TryRow): Promise<string | undefined> {
-    const attempt = await db<AttemptRow>('attempts').where({ booking_id: row.booking_id }).first();
-    if (attempt === undefined) throw new Error(`Bug: a try without an attempt, ${row.booking_id}`);
-    const opened = await gateway.open(tryToOpen(row, attempt));
-    if (opened.status === 'unknown') throw readBackLater(gateway, opened);
-    // A refused object never was; nobody can pay it.
-    return opened.status === 'opened' ? opened.ref : undefined;
-  }
-
-  async function recordEnd(
-    trx: Knex.Transaction,
-    bookingId: string,
-    outcome: EmptyOutcome,
-    why: { reason: string | undefined; calledOff: boolean | undefined },
-  ): Promise<void> {
-    const attempt = await lockAttempt(trx, bookingId);
-    if (attempt === undefined || !isOpen(attempt.status)) return;
-    const row = trx('attempts').where({ booking_id: bookingId });
-    // What could be closed was not processing any more: the payment failed after all, and nobody told us.
-    if (attempt.status === 'processing') await row.clone().update({ status: 'awaiting_payment' });
-    await row.update({
-      status: outcome,
-      ended_at: trx.fn.now(),
-      cancel_reason: why.reason ?? null,
-      ...(why.calledOff === true ? { failure: JSON.stringify({ type: 'offering-closed' }) } : {}),
-    });
-    await trx('payment_tries')
-      .where({ booking_id: bookingId })
-      .whereIn('status', ['opening', 'open'])
-      .update({ status: 'closed', next_look_at: null });
-    metrics.attempts.inc({ outcome });
-    log.info({ event: `attempt.${outcome}`, bookingId });
-  }
-
-  /** Closes what an attempt that failed to open may have left at the gateway, so that nothing stays behind there. */
-  async function closeLeftovers(bookingId: string): Promise<void> {
-    const tries = await db<TryRow>('payment_tries')
-      .where({ booking_id: bookingId })
-      .whereIn('status', ['opening', 'open']);
-    for (const row of tries) {
-      await closeTry(row);
-      await db('payment_tries')
-        .where({ booking_id: bookingId, try: row.try })
-        .update({ status: 'closed', next_look_at: null });
-    }
-  }
-
   /** Where the attempt stands, without a look at the gateway. */
   async function lookUp(bookingId: string): Promise<Standing> {
     return readStanding(db, bookingId);
   }
 
-  return { settle, end, closeLeftovers, lookUp };
+  return { settle, lookUp };
 }

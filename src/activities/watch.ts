@@ -5,7 +5,7 @@
 import { Context } from '@temporalio/activity';
 import { ring } from '../doorbell';
 import type { Gateway, PaymentMethod, PaymentState, RefundState } from '../gateways/gateway';
-import type { AttemptStatus } from '../booking';
+import { isOpen, type AttemptStatus } from '../booking';
 import type { Ring } from '../workflows/messages';
 import type { Dependencies } from './dependencies';
 import { asSent, type OwedRefund } from './refunds';
@@ -21,11 +21,20 @@ const refundLooksMinutes = [1, 5, 15, 60];
 /** Wallet refunds rung for in one round; bounds how long a round may hold the loop. */
 const walletRingsPerRound = 20;
 
+/**
+ * How long a gateway is left alone after an unusable answer, in ms, doubled for each further one. The longest is well below
+ * a payment window, so that a gateway which is back is noticed while its customers wait.
+ */
+const firstRestMs = 1_000;
+const longestRestMs = 30_000;
+
+/** Longest pause between two looks for late money, in seconds. It goes back whenever it is found, so an hour is soon enough. */
+const longestLateGap = 3600;
+
 interface DueTry {
   booking_id: string;
   try: number;
   gateway_ref: string;
-  looks: number;
   failure_ref: string | null;
   attempt_status: AttemptStatus;
 }
@@ -33,70 +42,87 @@ interface DueTry {
 export function watchActivities(deps: Dependencies) {
   const { db, gateways, log, metrics } = deps;
 
-  /** Runs until its worker shuts down or its turn is over; heartbeats each round. */
+  /** Runs until its worker shuts down or its turn is over, and ends when every loop has ended; heartbeats each round. */
   async function watchPayments(): Promise<void> {
-    await standBy(roundMs, async () => {
-      for (const gateway of gateways.values()) {
-        await lookAtTries(gateway);
-        await lookAtRefunds(gateway);
-      }
-      await ringForUnsent();
-    });
-  }
-
-  async function lookAtTries(gateway: Gateway): Promise<void> {
-    // Nearest window end first: when there are more than the gateway allows, those with time can wait.
-    const due = await db('payment_tries as t')
-      .join('attempts as a', 'a.booking_id', 't.booking_id')
-      .where('t.gateway', gateway.name)
-      .where('t.status', 'open')
-      .where('t.next_look_at', '<=', db.fn.now())
-      .orderBy('t.watch_until')
-      .limit(Math.max(1, Math.floor((gateway.capabilities.looksPerSecond * roundMs) / 1000)))
-      .select<DueTry[]>(
-        't.booking_id',
-        't.try',
-        't.gateway_ref',
-        't.looks',
-        't.failure_ref',
-        'a.status as attempt_status',
-      );
-    for (const row of due) {
-      Context.current().heartbeat();
-      await scheduleNextLook(gateway, row);
-      const state = await gateway.read(row.gateway_ref);
-      if (!hasNews(row, state)) continue;
-      metrics.foundByWatch.inc({ gateway: gateway.name });
-      log.info({
-        event: 'payment.found-by-watch',
-        bookingId: row.booking_id,
-        try: row.try,
-        state: state.status,
+    // A loop for each gateway: one that is slow or down delays only its own.
+    const loops = [...gateways.values()].map((gateway) => {
+      const pace = new Pace(gateway.capabilities.looksPerSecond);
+      return standBy(roundMs, async () => {
+        if (pace.rests()) return;
+        const refunds = await lookAtRefunds(gateway, pace);
+        await lookAtTries(gateway, pace, refunds);
       });
-      await ringFor(gateway, row.booking_id, row.gateway_ref);
-    }
+    });
+    const ends = await Promise.allSettled([...loops, standBy(roundMs, ringForUnsent)]);
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
 
-  async function scheduleNextLook(gateway: Gateway, row: DueTry): Promise<void> {
-    const seconds = gapAfter(gateway.capabilities.lookSchedule, row.looks);
-    // Until the window ends; what the gateway still processes then is looked at until it says.
-    const next = db.raw(
-      `CASE WHEN watch_until > now() OR ? = 'processing' THEN now() + make_interval(secs => ?) END`,
-      [row.attempt_status, seconds],
+  /** @param looked looks this round has had already */
+  async function lookAtTries(gateway: Gateway, pace: Pace, looked: number): Promise<void> {
+    const due = await takeDueTries(gateway, Math.max(1, pace.perRound - looked));
+    await Promise.all(
+      due.map(async (row) => {
+        const state = await gateway.read(row.gateway_ref);
+        Context.current().heartbeat();
+        pace.heard(state);
+        if (!isOpen(row.attempt_status) && isDead(state)) await stopLooking(row);
+        if (!hasNews(row, state)) return;
+        metrics.foundByWatch.inc({ gateway: gateway.name });
+        log.info({
+          event: 'payment.found-by-watch',
+          bookingId: row.booking_id,
+          try: row.try,
+          state: state.status,
+        });
+        await ringFor(gateway, row.booking_id, row.gateway_ref);
+      }),
     );
+  }
+
+  /**
+   * The tries to be looked at now, with their next look written: thousands of open ones cost one statement. Open attempts
+   * come first, nearest window end before others: when there are more than the gateway allows, those with time can wait.
+   */
+  async function takeDueTries(gateway: Gateway, most: number): Promise<DueTry[]> {
+    const { lookSchedule, lateForSeconds } = gateway.capabilities;
+    const gaps = lookSchedule.map((_, looks) => gapAfter(lookSchedule, looks));
+    const result = await db.raw<{ rows: DueTry[] }>(
+      `UPDATE payment_tries AS t SET looks = t.looks + 1, next_look_at = CASE
+           WHEN due.status = 'processing' OR t.watch_until > now()
+             THEN now() + make_interval(secs => (?::float8[])[least(t.looks + 1, ?)])
+           -- Over, or past its window: late money becomes rarer the longer it has not come.
+           WHEN coalesce(due.ended_at, t.watch_until) + make_interval(secs => ?) > now()
+             THEN now() + least(make_interval(secs => ?),
+               greatest(make_interval(secs => ?), (now() - coalesce(due.ended_at, t.watch_until)) / 4))
+         END
+       FROM (SELECT t.booking_id, t.try, a.status, a.ended_at
+           FROM payment_tries AS t JOIN attempts AS a USING (booking_id)
+           WHERE t.gateway = ? AND t.status = 'open' AND t.next_look_at <= now()
+           ORDER BY t.watch_until < now(), t.watch_until LIMIT ? FOR UPDATE OF t SKIP LOCKED) AS due
+       WHERE (t.booking_id, t.try) = (due.booking_id, due.try)
+       RETURNING t.booking_id, t.try, t.gateway_ref, t.failure_ref, due.status AS attempt_status`,
+      [gaps, gaps.length, lateForSeconds, longestLateGap, lastGap(lookSchedule), gateway.name, most],
+    );
+    return result.rows;
+  }
+
+  /** An attempt that is over needs no ring to learn that nothing will come. */
+  async function stopLooking(row: DueTry): Promise<void> {
     await db('payment_tries')
       .where({ booking_id: row.booking_id, try: row.try, status: 'open' })
-      .update({ looks: row.looks + 1, next_look_at: next });
+      .update({ status: 'closed', next_look_at: null });
   }
 
-  async function lookAtRefunds(gateway: Gateway): Promise<void> {
+  /** @returns how many it looked at */
+  async function lookAtRefunds(gateway: Gateway, pace: Pace): Promise<number> {
     const due = await db('refunds as r')
       .join('payments as p', 'p.id', 'r.payment_id')
       .where('p.gateway', gateway.name)
       .whereIn('r.status', ['unsent', 'pending'])
       .where('r.next_look_at', '<=', db.fn.now())
       .orderBy('r.next_look_at')
-      .limit(Math.max(1, Math.floor((gateway.capabilities.looksPerSecond * roundMs) / 1000)))
+      // Half of what may be looked at: a heap of refunds must not keep payers waiting.
+      .limit(Math.max(1, Math.floor(pace.perRound / 2)))
       .select<OwedRefund[]>(
         'r.*',
         'p.booking_id',
@@ -105,16 +131,20 @@ export function watchActivities(deps: Dependencies) {
         'p.gateway_payment_id',
         'p.currency',
       );
-    for (const refund of due) {
-      Context.current().heartbeat();
-      await lookLater(refund);
-      // One that nobody sent: whoever should have is waiting, or gone. The ring finds out.
-      const state: RefundState | undefined =
-        refund.status === 'unsent' ? undefined : await gateway.readRefund(asSent(refund));
-      if (state !== undefined && (state.status === refund.status || state.status === 'unknown')) continue;
-      log.info({ event: 'refund.found-by-watch', refundId: refund.id, bookingId: refund.booking_id });
-      await ringFor(gateway, refund.booking_id, refund.gateway_ref);
-    }
+    await Promise.all(
+      due.map(async (refund) => {
+        await lookLater(refund);
+        // One that nobody sent: whoever should have is waiting, or gone. The ring finds out.
+        const state: RefundState | undefined =
+          refund.status === 'unsent' ? undefined : await gateway.readRefund(asSent(refund));
+        Context.current().heartbeat();
+        if (state !== undefined) pace.heard(state);
+        if (state !== undefined && (state.status === refund.status || state.status === 'unknown')) return;
+        log.info({ event: 'refund.found-by-watch', refundId: refund.id, bookingId: refund.booking_id });
+        await ringFor(gateway, refund.booking_id, refund.gateway_ref);
+      }),
+    );
+    return due.length;
   }
 
   /** Wallet money is given back by its workflow alone; one that did not is rung. */
@@ -166,8 +196,48 @@ export function gapAfter(schedule: readonly number[], looks: number): number {
   return Math.max(1, at(n + 1) - at(n));
 }
 
+/** The gap that a schedule repeats in the end, in seconds. */
+export function lastGap(schedule: readonly number[]): number {
+  return gapAfter(schedule, schedule.length);
+}
+
+/** How fast one gateway is asked, and when it is left alone because it gave no usable answers. */
+class Pace {
+  /** Most looks in one round. */
+  readonly perRound: number;
+  #silent = 0;
+  #restsUntil = 0;
+
+  constructor(looksPerSecond: number) {
+    this.perRound = Math.max(1, Math.floor((looksPerSecond * roundMs) / 1000));
+  }
+
+  rests(): boolean {
+    return Date.now() < this.#restsUntil;
+  }
+
+  heard(answer: { status: string; retryAfterMs?: number }): void {
+    if (answer.status !== 'unknown') {
+      this.#silent = 0;
+      return;
+    }
+    // Looks of one round fail together, and count once.
+    const first = !this.rests();
+    const pauseMs = first ? Math.min(firstRestMs * 2 ** this.#silent, longestRestMs) : 0;
+    if (first) this.#silent += 1;
+    this.#restsUntil = Math.max(this.#restsUntil, Date.now() + Math.max(pauseMs, answer.retryAfterMs ?? 0));
+  }
+}
+
+/** Whether nothing can come by this payment object any more. */
+function isDead(state: PaymentState): boolean {
+  if (state.status === 'failed') return !state.payable;
+  return state.status === 'expired' || state.status === 'missing';
+}
+
 /** Whether the gateway says something the row does not know. Unknown is no news. */
 function hasNews(row: DueTry, state: PaymentState): boolean {
+  if (!isOpen(row.attempt_status)) return state.status === 'paid';
   switch (state.status) {
     case 'unknown':
       return false;

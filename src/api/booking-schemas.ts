@@ -71,6 +71,9 @@ export const returnBody = z.strictObject({
   payment_intent: z.string().max(255).optional(),
   payment_intent_client_secret: z.string().max(255).optional(),
   redirect_status: z.string().max(64).optional(),
+  razorpay_order_id: z.string().max(255).optional(),
+  razorpay_payment_id: z.string().max(255).optional(),
+  razorpay_signature: z.string().max(255).optional(),
 });
 
 /** Longest wait of `GET /v1/bookings/:id`, in seconds. */

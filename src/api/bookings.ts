@@ -109,7 +109,9 @@ export function bookingRoutes(deps: ApiDependencies, rates: Rates, live: Live): 
       path: '/v1/bookings/{id}/retry',
       tag,
       summary: 'Try to pay again after a failure',
-      description: 'While nothing has failed it answers the current booking and opens nothing.',
+      description:
+        'While nothing has failed it answers the current booking and opens nothing, unless another way to pay is named: ' +
+        'then the old payment is closed first, where its gateway can do that.',
       scopes: ['bookings'],
       params: idOnly,
       body: retryBody,
@@ -122,6 +124,7 @@ export function bookingRoutes(deps: ApiDependencies, rates: Rates, live: Live): 
         'offering-closed',
         'cart-converted',
         'seats-per-customer',
+        'insufficient-funds',
         'not-retryable',
         'retry-limit',
         'attempt-over',

@@ -9,6 +9,7 @@ import {
   retryUpdate,
   type Ring,
 } from '../workflows/messages';
+import { whyNotTaken, type Gateway } from '../gateways/gateway';
 import { askAttempt, cancelConfirmed, type Outcome } from './attempts';
 import type { cancelBody, retryBody, returnBody } from './booking-schemas';
 import { alternativesPath, showBooking, showStarting, type BookingRecord } from './booking-view';
@@ -33,6 +34,12 @@ export function makeWishes(deps: ApiDependencies) {
     const offered = [...gateways.keys(), walletMethod];
     if (method !== undefined && !offered.includes(method)) {
       throw invalid('/payment/method', `Not offered here. Offered: ${offered.join(', ')}.`);
+    }
+    const gateway = method === undefined ? undefined : gateways.get(method);
+    if (gateway !== undefined && found !== 'starting') {
+      const { total_minor: amountMinor, currency } = found.record;
+      const unpayable = whyNotTaken(gateway, { amountMinor, currency });
+      if (unpayable !== undefined) throw invalid('/payment/method', unpayable);
     }
     const wish = method === undefined ? {} : { method };
     const outcome = await askAttempt(temporal, asked.params.id, retryUpdate, [wish]);
@@ -78,6 +85,7 @@ export function makeWishes(deps: ApiDependencies) {
     const found = await findOwn(deps, asked);
     const method = found === 'starting' ? null : found.record.method;
     const gateway = method === null ? {} : { gateway: method };
+    checkReturn(method === null ? undefined : gateways.get(method), asked.body);
     const rung: Ring = { by: 'return', ...gateway, at: new Date().toISOString() };
     try {
       await temporal.withDeadline(Date.now() + ringWithinMs, () =>
@@ -99,6 +107,15 @@ async function findOwn(deps: ApiDependencies, { caller, params }: AskedAbout<z.Z
   const found = await findBooking(deps, caller, params.id);
   if (found !== 'starting' && found.viewer.as !== 'owner') throw new Problem('not-found');
   return found;
+}
+
+/** @throws Problem `invalid-request` for what claims to come from the gateway's page and does not */
+function checkReturn(gateway: Gateway | undefined, returned: Readonly<Record<string, unknown>>): void {
+  try {
+    gateway?.verifyReturn?.(returned);
+  } catch {
+    throw new Problem('invalid-request', 'The signature is wrong.');
+  }
 }
 
 function isOver(found: Found): found is { record: BookingRecord; viewer: { as: 'owner' } } {

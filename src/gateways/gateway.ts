@@ -207,6 +207,15 @@ export interface PaymentMethod {
   readonly capabilities: PaymentCapabilities;
 }
 
+/** Why a total cannot be paid this way, in a sentence for the API client; undefined when it can. */
+export function whyNotTaken(method: PaymentMethod, total: Money): string | undefined {
+  const { minimumAmountMinor, maximumAmountMinor } = method.capabilities;
+  const minimum = minimumAmountMinor === null ? 1 : minimumAmountMinor[total.currency];
+  if (minimum === undefined) return `${method.name} does not take ${total.currency} here.`;
+  if (total.amountMinor >= minimum && total.amountMinor <= maximumAmountMinor) return undefined;
+  return `${method.name} takes ${minimum} to ${maximumAmountMinor} ${total.currency} (smallest unit), not ${total.amountMinor}.`;
+}
+
 export interface Capabilities extends PaymentCapabilities {
   insideTransaction: false;
   /** Whether `close` can make an unpaid object unpayable. */

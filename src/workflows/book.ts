@@ -79,6 +79,7 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   const wishes: Wish[] = [];
   let standing: Standing | undefined;
   let shown: AttemptStatus = 'awaiting_payment';
+  let method = input.request.payment?.method;
 
   setHandler(
     openUpdate,
@@ -128,6 +129,12 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
     ]);
   }
 
+  function showMethod(wanted: string | undefined): void {
+    if (wanted === undefined || wanted === method) return;
+    method = wanted;
+    upsertSearchAttributes([{ key: searchAttributes.gateway, value: wanted }]);
+  }
+
   /** Answers one wish. */
   async function deal(wish: Wish, now: Standing): Promise<Standing> {
     if (!isOpen(now.status)) {
@@ -144,6 +151,7 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
     try {
       const retried = await retryPayment(bookingId, wish.method);
       wish.answer = retried;
+      if (!('refused' in retried)) showMethod(wish.method);
       return 'refused' in retried ? await lookUp(bookingId) : retried;
     } catch {
       // The gateway did not answer in time. The try stands in its row; the next retry, or the end of the window, goes on with it.
