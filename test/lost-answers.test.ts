@@ -33,6 +33,7 @@ const strikes: Record<Kind, number> = {
   'status-429': 1,
   'status-500-done': 1,
   'status-500-undone': 1,
+  'malformed-done': 1,
 };
 const kinds = Object.keys(strikes) as Kind[];
 

@@ -1,18 +1,19 @@
 import { type Request, type Response } from 'express';
 import { type Socket } from 'node:net';
+import { type Faults } from '../gateway/faults';
+import { type Gates } from '../gateway/gates';
+import { pause } from '../gateway/pause';
+import { type RateLimit } from '../gateway/rate-limit';
+import { type Fault } from '../gateway/switches';
 import { type Account } from './account';
-import { type Faults } from './faults';
-import { type Gates } from './gates';
 import { type Answer, IdempotencyKeys } from './idempotency';
 import { newId } from './ids';
 import { expand } from './lists';
 import { type Call, type Operation, subjectOf } from './operations';
 import { type Parameters } from './parameters';
-import { pause } from './pause';
-import { type RateLimit } from './rate-limit';
 import { type RefundDesk } from './refund-desk';
 import { broken, keyMismatch, rateLimited, Refusal, unauthorized } from './refusals';
-import { type Fault, type OperationName } from './switches';
+import { type OperationName } from './switches';
 import { type Webhooks } from './webhooks';
 import { apiVersion, type Event } from './wire';
 
@@ -197,6 +198,11 @@ export class Api {
   ): void {
     if (fault?.kind === 'lost-done') request.socket.destroy();
     else if (fault?.kind === 'hang-done') this.parts.faults.hang(request.socket);
+    else if (fault?.kind === 'malformed-done')
+      this.respond(entry, request, response, {
+        ...answer,
+        body: answer.body.slice(0, answer.body.length / 2),
+      });
     else this.respond(entry, request, response, answer);
   }
 

@@ -1,24 +1,12 @@
-import express, { type NextFunction, type Request, type Response, Router } from 'express';
+import { type Router } from 'express';
 import { z } from 'zod';
+import { gatewayRoutes, named, outcomeSchema, type Route } from '../gateway/control-routes';
 import { type StripeControl } from './control';
 import { disputeOutcomeSchema, disputeSchema, openStatusSchema } from './disputes';
 import { ledgerPage } from './page';
 import { captureSchema, paymentToPlantSchema, refundToPlantSchema } from './planting';
 import { handRefundSchema } from './refund-desk';
 import { faultSchema, gateSchema, refundModeSchema, webhookFaultSchema } from './switches';
-
-const outcomeSchema = z.object({
-  outcome: z.enum(['succeeded', 'failed']),
-  failureReason: z.string().optional(),
-});
-
-type Route = (
-  method: 'get' | 'post' | 'put' | 'delete',
-  path: string,
-  run: (request: Request) => Promise<unknown>,
-) => void;
-
-const named = (request: Request): string => z.string().parse(request.params['name']);
 
 const addHandRoutes = (route: Route, control: StripeControl): void => {
   route('post', '/payment-intents/:name/dispute', (request) =>
@@ -49,68 +37,20 @@ const addHandRoutes = (route: Route, control: StripeControl): void => {
   route('delete', '/objects/:name', (request) => control.forget(named(request)));
 };
 
-/** The switches as routes under `/_sandbox`, without any authentication: the sandbox listens on loopback. */
-export const controlRoutes = (control: StripeControl): Router => {
-  const router = Router();
-  router.use(express.json());
-  const route: Route = (method, path, run) => {
-    router[method](path, async (request: Request, response: Response) => {
-      response.json((await run(request)) ?? {});
-    });
-  };
-
-  router.get('/', async (_request, response) => {
-    response.type('html').send(ledgerPage(await control.ledger()));
-  });
-  route('get', '/ledger', () => control.ledger());
-  route('post', '/faults', ({ body }) => control.fault(faultSchema.parse(body)));
-  route('delete', '/faults', () => control.clearFaults());
-  route('post', '/webhook-faults', ({ body }) => control.webhookFault(webhookFaultSchema.parse(body)));
-  route('post', '/gates', ({ body }) => control.gate(gateSchema.parse(body)));
-  route('get', '/gates/:name', (request) => control.gateState(named(request)));
-  route('post', '/gates/:name/wait', (request) => {
-    const { count, timeoutMs } = z
-      .object({ count: z.number().int(), timeoutMs: z.number().optional() })
-      .parse(request.body);
-    return control.waitForGate(named(request), count, timeoutMs);
-  });
-  route('post', '/gates/:name/release', (request) => control.releaseGate(named(request)));
-  route('post', '/refund-modes', ({ body }) => control.refundMode(refundModeSchema.parse(body)));
-  route('post', '/refunds/:name/settle', (request) => {
-    const { outcome, failureReason } = outcomeSchema.parse(request.body);
-    return control.settleRefund(named(request), outcome, failureReason);
-  });
-  route('post', '/refunds/:name/fail', (request) => {
-    const { failureReason } = outcomeSchema.pick({ failureReason: true }).parse(request.body ?? {});
-    return control.failRefund(named(request), failureReason);
-  });
-  route('post', '/payment-intents/:name/authenticate', (request) =>
-    control.authenticate(named(request), outcomeSchema.parse(request.body).outcome),
+/** The switches as routes under `/_sandbox`. */
+export const controlRoutes = (control: StripeControl): Router =>
+  gatewayRoutes(
+    control,
+    { fault: faultSchema, webhookFault: webhookFaultSchema, gate: gateSchema, refundMode: refundModeSchema },
+    ledgerPage,
+    (route) => {
+      route('post', '/payment-intents/:name/authenticate', (request) =>
+        control.authenticate(named(request), outcomeSchema.parse(request.body).outcome),
+      );
+      route('post', '/payment-intents/:name/settle', (request) =>
+        control.settleProcessing(named(request), outcomeSchema.parse(request.body).outcome),
+      );
+      route('post', '/payment-intents/:name/pay-closed', (request) => control.payClosed(named(request)));
+      addHandRoutes(route, control);
+    },
   );
-  route('post', '/payment-intents/:name/settle', (request) =>
-    control.settleProcessing(named(request), outcomeSchema.parse(request.body).outcome),
-  );
-  route('post', '/payment-intents/:name/pay-closed', (request) => control.payClosed(named(request)));
-  addHandRoutes(route, control);
-  route('put', '/rate-limit', ({ body }) =>
-    control.rateLimit(z.object({ perSecond: z.number().int().positive().nullable() }).parse(body).perSecond),
-  );
-  route('post', '/events/:name/resend', (request) => {
-    const { times } = z
-      .object({ times: z.number().int().min(1).max(1000).default(1) })
-      .parse(request.body ?? {});
-    return control.resend(named(request), times);
-  });
-  route('put', '/webhook', ({ body }) =>
-    control.setWebhookUrl(z.object({ url: z.string() }).parse(body).url),
-  );
-  route('put', '/down', ({ body }) =>
-    control.setKeepAliveDown(z.object({ down: z.boolean() }).parse(body).down),
-  );
-
-  // Express knows an error handler by its four parameters.
-  router.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => {
-    response.status(400).json({ error: { message: error instanceof Error ? error.message : String(error) } });
-  });
-  return router;
-};

@@ -1,7 +1,8 @@
+import { type Delivery } from '../gateway/deliveries';
 import { type Account } from './account';
 import { type RequestEntry } from './api';
 import { withdrawnBy } from './disputes';
-import { type Delivery, type Webhooks } from './webhooks';
+import { type Webhooks } from './webhooks';
 import {
   type DisputeStatus,
   type EventType,
@@ -175,7 +176,7 @@ export const ledgerOf = (
       objectId: event.data.object.id,
       paymentIntent: account.intentBehind(event.data.object.id)?.id ?? null,
       at: at(event.id),
-      deliveries: webhooks.deliveries.get(event.id) ?? [],
+      deliveries: webhooks.log.get(event.id) ?? [],
     })),
     requests: [...requests],
     refusedByRate,

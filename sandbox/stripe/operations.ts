@@ -1,9 +1,10 @@
+import { type Subject } from '../gateway/switches';
 import { type Account, type Origin } from './account';
 import { cancelIntent, confirmIntent, createIntent } from './intents';
 import { page } from './lists';
 import { group, type Parameters, required } from './parameters';
 import { type RefundDesk } from './refund-desk';
-import { type OperationName, type Subject } from './switches';
+import { type OperationName } from './switches';
 
 /** One call as an operation sees it. `id` is the object named in the path, '' where the path names none. */
 export interface Call {
@@ -123,7 +124,7 @@ export const subjectOf = (account: Account, id: string, parameters: Parameters, 
   const refund = account.refunds.get(id);
   return {
     ids: named,
-    paymentIntent: intent?.id,
+    owner: intent?.id,
     metadata: [sent, refund?.metadata ?? {}, intent?.metadata ?? {}],
   };
 };

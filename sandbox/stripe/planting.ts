@@ -1,11 +1,11 @@
 import { z } from 'zod';
+import { type RefundMode } from '../gateway/switches';
 import { type Account, noOrigin } from './account';
 import { createdSchema } from './created';
 import { parseCurrency } from './currencies';
 import { capturedCharge } from './disputes';
 import { createIntent } from './intents';
 import { countIn, createRefund } from './refunds';
-import { type RefundMode } from './switches';
 
 const amountSchema = z.number().int().positive();
 

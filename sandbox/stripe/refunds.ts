@@ -1,9 +1,9 @@
+import { type RefundMode } from '../gateway/switches';
 import { type Account, noOrigin, type Origin } from './account';
 import { written } from './currencies';
 import { newId } from './ids';
 import { choice, integer, metadata, type Parameters, refuseUnknown, text } from './parameters';
 import { chargeDisputed, invalidParameter, notRefundable } from './refusals';
-import { type RefundMode } from './switches';
 import { type Charge, type Refund } from './wire';
 
 const known = [

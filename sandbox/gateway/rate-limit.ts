@@ -1,4 +1,4 @@
-/** How long a request counts, in ms: Stripe's limits are requests a second (docs.stripe.com/rate-limits). */
+/** How long a request counts, in ms: the limits are requests a second (docs.stripe.com/rate-limits). */
 const windowMs = 1000;
 
 /** Lets in so many requests of any one second, and counts those it turned away. Without a limit it lets in all. */
