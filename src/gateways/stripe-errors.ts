@@ -2,6 +2,29 @@
 import Stripe from 'stripe';
 import type { Refused, Unknown } from './gateway';
 
+/**
+ * The package's own client, save that no failure passes for an answer. The package takes every JSON without an `error` for
+ * the object it asked for, whatever the HTTP status: a proxy's 503 would read as a canceled intent. Whatever Stripe itself
+ * refuses has one: docs.stripe.com/api/errors (read 2026-11).
+ */
+export function strictClient(): NonNullable<Stripe.StripeConfig['httpClient']> {
+  const client = Stripe.createNodeHttpClient();
+  return {
+    getClientName: () => client.getClientName(),
+    makeRequest: async (...request) => {
+      const response = await client.makeRequest(...request);
+      const status = response.getStatusCode();
+      const read = response.toJSON.bind(response);
+      response.toJSON = async () => {
+        const body = (await read()) as { error?: unknown } | null;
+        if ((status >= 200 && status < 300) || body?.error) return body;
+        return { error: { type: 'api_error', message: `HTTP ${status}` } };
+      };
+      return response;
+    },
+  };
+}
+
 /** Whether Stripe knows no object of the id that was sent. */
 export function isMissing(error: unknown): boolean {
   return error instanceof Stripe.errors.StripeInvalidRequestError && error.code === 'resource_missing';

@@ -18,7 +18,7 @@ import type {
   TryToOpen,
   Unknown,
 } from './gateway';
-import { isMissing, refusedOrUnknown, unknown } from './stripe-errors';
+import { isMissing, refusedOrUnknown, strictClient, unknown } from './stripe-errors';
 import { listed, refundSeen, reversalsOf } from './stripe-listings';
 
 /**
@@ -73,6 +73,7 @@ export function stripeGateway(settings: StripeSettings): Gateway {
   const base = settings.apiBase === undefined ? undefined : new URL(settings.apiBase);
   const stripe = new Stripe(settings.secretKey, {
     timeout: callTimeoutMs,
+    httpClient: strictClient(),
     // Retries are the workflow's: they outlive the process and are visible.
     maxNetworkRetries: 0,
     telemetry: false,
