@@ -87,7 +87,13 @@ export function watchActivities(deps: Dependencies) {
     const { lookSchedule, lateForSeconds } = gateway.capabilities;
     const gaps = lookSchedule.map((_, looks) => gapAfter(lookSchedule, looks));
     const result = await db.raw<{ rows: DueTry[] }>(
-      `UPDATE payment_tries AS t SET looks = t.looks + 1, next_look_at = CASE
+      // A common table expression is evaluated once; as a subquery it could be, by another plan, once for each row.
+      `WITH due AS MATERIALIZED (
+         SELECT t.booking_id, t.try, a.status, a.ended_at
+         FROM payment_tries AS t JOIN attempts AS a USING (booking_id)
+         WHERE t.gateway = ? AND t.status = 'open' AND t.next_look_at <= now()
+         ORDER BY t.watch_until < now(), t.watch_until LIMIT ? FOR UPDATE OF t SKIP LOCKED)
+       UPDATE payment_tries AS t SET looks = t.looks + 1, next_look_at = CASE
            WHEN due.status = 'processing' OR t.watch_until > now()
              THEN now() + make_interval(secs => (?::float8[])[least(t.looks + 1, ?)])
            -- Over, or past its window: late money becomes rarer the longer it has not come.
@@ -95,13 +101,9 @@ export function watchActivities(deps: Dependencies) {
              THEN now() + least(make_interval(secs => ?),
                greatest(make_interval(secs => ?), (now() - coalesce(due.ended_at, t.watch_until)) / 4))
          END
-       FROM (SELECT t.booking_id, t.try, a.status, a.ended_at
-           FROM payment_tries AS t JOIN attempts AS a USING (booking_id)
-           WHERE t.gateway = ? AND t.status = 'open' AND t.next_look_at <= now()
-           ORDER BY t.watch_until < now(), t.watch_until LIMIT ? FOR UPDATE OF t SKIP LOCKED) AS due
-       WHERE (t.booking_id, t.try) = (due.booking_id, due.try)
+       FROM due WHERE (t.booking_id, t.try) = (due.booking_id, due.try)
        RETURNING t.booking_id, t.try, t.gateway_ref, t.failure_ref, due.status AS attempt_status`,
-      [gaps, gaps.length, lateForSeconds, longestLateGap, lastGap(lookSchedule), gateway.name, most],
+      [gateway.name, most, gaps, gaps.length, lateForSeconds, longestLateGap, lastGap(lookSchedule)],
     );
     return result.rows;
   }
