@@ -120,12 +120,15 @@ const lists: readonly Case[] = [
     name: 'The list leaves out what brought no money',
     needs: ['lists'],
     async run(at) {
-      await opened(at);
-      await at.pay((await opened(at)).ref, 'declined');
+      const unpaid = (await opened(at)).ref;
+      const declined = (await opened(at)).ref;
+      await at.pay(declined, 'declined');
       const { ref } = await paid(at);
       const now = Date.now();
       const { payments } = await everything(at, new Date(now - 60_000), new Date(now + 60_000));
-      expect(payments.map((payment) => payment.ref)).toEqual([ref]);
+      // A stand-in may have others' payments, too.
+      const ours = payments.filter((payment) => [unpaid, declined, ref].includes(payment.ref));
+      expect(ours.map((payment) => payment.ref)).toEqual([ref]);
     },
   },
   {

@@ -56,7 +56,7 @@ export const webhooks: readonly Case[] = [
   },
   {
     name: 'A refund by others, and a dispute, are reversals',
-    needs: ['refundByHand', 'dispute'],
+    needs: ['signed bodies'],
     async run(at) {
       const { ref, bookingId } = sketch(at);
       const refund = at.event({ kind: 'refunded', ref, bookingId, refundId: null });

@@ -140,6 +140,9 @@ function disputeStatus(status: string, deducted: number): DisputeSeen['status'] 
   }
 }
 
+/** Refunds on a page: each may cost a call more, and a page is read at one go. */
+const refundsPerPage = 25;
+
 /**
  * One page of the captured payments begun in an interval, and after the last of those, one page of its refunds. The cursor
  * names the list and how many to skip. A payment is listed under its beginning, and Razorpay tells no time of capture: one
@@ -154,18 +157,14 @@ export async function listed(
   const [kind, skipped] = cursor.split(':');
   const skip = Number(skipped);
   const [first, end] = [toSecond(from), toSecond(to)];
-  const wanted = {
-    from: String(first),
-    to: String(end),
-    count: String(pageLimit),
-    skip: String(skip),
-  };
+  const count = kind === 'payments' ? pageLimit : refundsPerPage;
+  const wanted = { from: String(first), to: String(end), count: String(count), skip: String(skip) };
   // Whether `to` itself belongs to the list is not told.
   const inside = (one: { created_at: number }): boolean => one.created_at >= first && one.created_at < end;
   if (kind === 'payments') {
     const page = await api.page('/payments', paymentShape, wanted);
     if (page.status !== 'ok') return asUnknown(page);
-    const next = page.result.length < pageLimit ? 'refunds:0' : `payments:${skip + pageLimit}`;
+    const next = page.result.length < count ? 'refunds:0' : `payments:${skip + count}`;
     const payments = page.result.filter((payment) => isCaptured(payment) && inside(payment));
     return { status: 'known', payments: payments.map(paymentListed), refunds: [], next };
   }
@@ -173,7 +172,7 @@ export async function listed(
   if (page.status !== 'ok') return asUnknown(page);
   const refunds = await refundsListed(api, page.result.filter(inside));
   if (!Array.isArray(refunds)) return refunds;
-  const next = page.result.length < pageLimit ? {} : { next: `refunds:${skip + pageLimit}` };
+  const next = page.result.length < count ? {} : { next: `refunds:${skip + count}` };
   return { status: 'known', payments: [], refunds, ...next };
 }
 

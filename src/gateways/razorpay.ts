@@ -38,12 +38,13 @@ import {
 import { verifiedWebhook, verifyRazorpayReturn } from './razorpay-webhooks';
 
 /**
- * Minutes after its beginning within which an authorized payment is captured; 12 is the least. A bank that answers at all
- * answers within about 10, after which the payment counts as failed. What is confirmed later is not captured but given back
- * by Razorpay itself, at once and without a fee: by then the customer was told that it failed, and has paid again or left.
- * Source: …/payments/payments/capture-settings/api, `automatic_expiry_period`, `manual_expiry_period`.
+ * Minutes after its beginning within which an authorized payment is captured; 12 is the least. A customer's payment times
+ * out after 3 to 15. What a bank confirms later is not captured but given back by Razorpay itself, at once and without a
+ * fee: by then the customer was told that it failed, and has paid again or left.
+ * Sources: …/payments/payments/capture-settings/api, `automatic_expiry_period` and `manual_expiry_period`;
+ * …/payments/payment-gateway/web-integration/standard/troubleshooting-faqs.
  */
-const captureWithinMinutes = 12;
+const captureWithinMinutes = 20;
 
 /**
  * How long Razorpay goes on asking a bank about a payment, in seconds. …/payments/payments/capture-settings/api says 5
