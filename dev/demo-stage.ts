@@ -43,7 +43,8 @@ export function stageOf(stack: Stack): Stage {
   return {
     stack,
     place: { api: stack.urls.api, env: stack.env },
-    sandbox: stack.urls.stripe === undefined ? undefined : connectStripeSandbox(stack.urls.stripe),
+    sandbox:
+      stack.urls.gateways.stripe === undefined ? undefined : connectStripeSandbox(stack.urls.gateways.stripe),
     mail: stack.urls.mail === undefined ? undefined : connectMailSink(stack.urls.mail),
     untilWindowEnds: Number(stack.env['PAYMENT_WINDOW_SECONDS']) + 20,
   };

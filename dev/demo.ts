@@ -107,7 +107,9 @@ function tellWhere(stack: Stack): void {
   say(`\nTemporal UI  ${stack.urls.temporalUi ?? '(your own server)'}`);
   say(`API docs     ${stack.urls.api}/docs`);
   if (stack.urls.mail !== undefined) say(`Mail sink    ${stack.urls.mail}`);
-  if (stack.urls.stripe !== undefined) say(`Stripe       ${stack.urls.stripe}/_sandbox   (sandbox)`);
+  for (const [name, url] of Object.entries(stack.urls.gateways)) {
+    if (url !== undefined) say(`${name.padEnd(12)} ${url}/_sandbox   (sandbox)`);
+  }
   say(`Logs         ${stack.logFolder}`);
 }
 
@@ -134,7 +136,8 @@ function allSteps(stack: Stack): Numbered[] {
 }
 
 function leftOutBecause(step: Step, stack: Stack): string | undefined {
-  if (step.sandboxOnly === true && stack.urls.stripe === undefined) return 'it needs the sandbox’s switches';
+  if (step.sandboxOnly === true && stack.urls.gateways.stripe === undefined)
+    return 'it needs the sandbox’s switches';
   const seconds = Number(stack.env['PAYMENT_WINDOW_SECONDS']);
   if (step.windowMustEnd !== true || seconds <= longestWait) return undefined;
   return `nobody wants to wait ${seconds} seconds for the window to end`;

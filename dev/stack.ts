@@ -1,18 +1,19 @@
 /**
- * The whole of Payfirst on one machine, by one call: PostgreSQL, Temporal with its web UI, the Stripe sandbox, a mail
- * sink, the migrations, the API and the worker. What the environment names (DATABASE_URL, TEMPORAL_ADDRESS, SMTP_URL,
- * a Stripe test key) is used instead of being started. Nothing of it outlives the process that called.
+ * The whole of Payfirst on one machine, by one call: PostgreSQL, Temporal with its web UI, the gateways' sandboxes, a
+ * mail sink, the migrations, the API and the worker. What the environment names (DATABASE_URL, TEMPORAL_ADDRESS, SMTP_URL,
+ * keys of test accounts) is used instead of being started. Nothing of it outlives the process that called.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { gatewayNames, planGateways, type GatewayName, type GatewayPlan } from './gateways';
 import { freePorts, LOOPBACK } from './ports';
 import { connectPostgres, type Postgres, runSql, startPostgres } from './postgres';
 import { Processes, type Spec, stopOnSignals } from './processes';
 import { type Progress, projectRoot } from './project';
-import { defined, portFrom, type Secrets, secretsFrom, stripeChoice } from './settings';
+import { defined, portFrom, type Secrets, secretsFrom } from './settings';
 import { makeStackFolder, type StackUrls, writeStackState } from './state-file';
 import { findTemporalCli } from './temporal-cli';
 import { startTemporalServer, type TemporalServer } from './temporal-server';
@@ -41,7 +42,7 @@ export interface Stack {
   logFolder: string;
   postgres: Postgres;
   temporal: TemporalServer;
-  /** `postgres`, `temporal`, `stripe`, `mail`, `api`, `worker`: those this stack started. */
+  /** `postgres`, `temporal`, `stripe`, `razorpay`, `phonepe`, `mail`, `api`, `worker`: those this stack started. */
   pid: (name: string) => number | undefined;
   /** Any signal, SIGSTOP and SIGCONT too, without waiting. */
   signal: (name: string, signal: NodeJS.Signals) => void;
@@ -59,7 +60,7 @@ interface Ports {
   api: number;
   /** Where people find the Temporal UI. */
   ui: number;
-  stripe: number;
+  gateways: Record<GatewayName, number>;
   smtp: number;
   mail: number;
   metrics: number[];
@@ -69,20 +70,15 @@ const APPLICATION_ROLE = 'payfirst';
 const READONLY_ROLE = 'payfirst_readonly';
 
 async function choosePorts(env: NodeJS.ProcessEnv, workers: number): Promise<Ports> {
-  const [api, ui, stripe, smtp, mail, ...metrics] = (await freePorts(5 + workers)) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    ...number[],
-  ];
+  const [api, ui, smtp, mail, stripe, razorpay, phonepe, ...metrics] = (await freePorts(
+    4 + gatewayNames.length + workers,
+  )) as [number, number, number, number, number, number, number, ...number[]];
   const metricsPort = portFrom(env, 'METRICS_PORT');
   if (metricsPort !== undefined) metrics[0] = metricsPort;
   return {
     api: portFrom(env, 'PORT') ?? api,
     ui: portFrom(env, 'TEMPORAL_UI_PORT') ?? ui,
-    stripe,
+    gateways: { stripe, razorpay, phonepe },
     smtp,
     mail,
     metrics,
@@ -145,17 +141,20 @@ class Start {
 
   async all(): Promise<Stack> {
     const env = this.#env;
-    const stripe = stripeChoice(env);
     const secrets = secretsFrom(env);
     const ports = await choosePorts(env, this.options.workers ?? 1);
+    const gateways = planGateways(env, ports.gateways);
     const apiUrl = `http://${LOOPBACK}:${ports.api}`;
     const [database, temporal, mail] = await together([
       this.#database(),
       this.#temporal(ports),
       this.#mail(ports),
     ]);
-    const stripeBase = stripe === 'sandbox' ? `http://${LOOPBACK}:${ports.stripe}` : env['STRIPE_API_BASE'];
-    if (stripe === 'sandbox') await this.#stripe(ports.stripe, secrets, apiUrl);
+    await together(
+      gateways
+        .filter((plan) => plan.sandbox)
+        .map((plan) => this.#gateway(plan, ports.gateways[plan.name], apiUrl)),
+    );
     const settings = {
       ...defined({
         HOST: LOOPBACK,
@@ -171,9 +170,7 @@ class Start {
         AUTH_JWT_SECRET: secrets.authJwtSecret,
         APP_SECRET: secrets.appSecret,
         PAYLOAD_KEYS: secrets.payloadKeys,
-        STRIPE_SECRET_KEY: secrets.stripeSecretKey,
-        STRIPE_WEBHOOK_SECRET: secrets.stripeWebhookSecret,
-        STRIPE_API_BASE: stripeBase,
+        ...Object.fromEntries(gateways.flatMap((plan) => Object.entries(plan.settings))),
         // A developer's backend is on the same machine.
         WEBHOOKS_ALLOW_PRIVATE: env['WEBHOOKS_ALLOW_PRIVATE'] || 'true',
         SMTP_URL: mail.smtpUrl,
@@ -185,7 +182,7 @@ class Start {
     const urls: StackUrls = {
       api: apiUrl,
       temporalUi: temporal.uiUrl,
-      stripe: stripeBase,
+      gateways: Object.fromEntries(gateways.map(({ name, url }) => [name, url])) as StackUrls['gateways'],
       mail: mail.url,
       workerMetrics,
     };
@@ -274,19 +271,20 @@ class Start {
     return { smtpUrl: `smtp://${LOOPBACK}:${listening}`, url: `http://${LOOPBACK}:${http}` };
   }
 
-  async #stripe(port: number, secrets: Secrets, apiUrl: string): Promise<void> {
+  async #gateway({ name, settings }: GatewayPlan, port: number, apiUrl: string): Promise<void> {
     const env = {
       ...this.#env,
+      // During rotation the first of several is the one that signs.
+      ...Object.fromEntries(
+        Object.entries(settings).map(([key, value]) => [key, value.split(',')[0]?.trim()]),
+      ),
       HOST: LOOPBACK,
       PORT: `${port}`,
-      STRIPE_SECRET_KEY: secrets.stripeSecretKey,
-      // During rotation the first of several is the one that signs.
-      STRIPE_WEBHOOK_SECRET: secrets.stripeWebhookSecret.split(',')[0]?.trim(),
-      STRIPE_WEBHOOK_URL: `${apiUrl}/webhooks/stripe`,
+      [`${name.toUpperCase()}_WEBHOOK_URL`]: `${apiUrl}/webhooks/${name}`,
       EXIT_WITH_STDIN: '1',
     };
     await this.#processes.start(
-      program('stripe', 'sandbox/stripe/main.js', env, { ready: { line: /"listening":\s*\d+/ } }),
+      program(name, `sandbox/${name}/main.js`, env, { ready: { line: /"listening":\s*\d+/ } }),
     );
   }
 

@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import type { GatewayName } from './gateways';
 import { projectRoot } from './project';
 
 /** What another process needs to talk to a running stack. */
@@ -22,8 +23,8 @@ export interface StackState {
 export interface StackUrls {
   api: string;
   temporalUi: string | undefined;
-  /** Origin of the Stripe sandbox, or whatever STRIPE_API_BASE names; undefined with a real account. */
-  stripe: string | undefined;
+  /** Origins of the gateways' sandboxes, or whatever the environment names; undefined with a test account. */
+  gateways: Record<GatewayName, string | undefined>;
   /** Where the mail sink shows what was sent. */
   mail: string | undefined;
   /** One `/metrics` address for each worker. */

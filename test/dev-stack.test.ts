@@ -28,7 +28,8 @@ import { freePorts, LOOPBACK, portAnswers } from '../dev/ports';
 import { startPostgres } from '../dev/postgres';
 import { Processes, type Spec } from '../dev/processes';
 import { projectRoot } from '../dev/project';
-import { secretsFrom, stripeChoice } from '../dev/settings';
+import { planGateways } from '../dev/gateways';
+import { secretsFrom } from '../dev/settings';
 import { buildOnce, findTemporalCli } from '../dev/temporal-cli';
 import { serveTemporalUi } from '../dev/temporal-ui';
 
@@ -321,13 +322,44 @@ test('no two stacks share a secret, and what is set is used', () => {
   expect(secretsFrom({ APP_SECRET: 'mine' }).appSecret).toBe('mine');
 });
 
-test('a live Stripe key never starts a development stack', () => {
-  expect(stripeChoice({})).toBe('sandbox');
-  expect(stripeChoice({ STRIPE_SECRET_KEY: 'sk_test_123' })).toBe('test account');
-  expect(stripeChoice({ STRIPE_SECRET_KEY: 'sk_test_123', STRIPE_API_BASE: 'http://127.0.0.1:1' })).toBe(
-    'stand-in',
-  );
-  expect(() => stripeChoice({ STRIPE_SECRET_KEY: 'sk_live_123' })).toThrow(/only runs with sk_test_/);
+describe('the gateways of a development stack', () => {
+  const ports = { stripe: 1, razorpay: 2, phonepe: 3 };
+  const plan = (env: NodeJS.ProcessEnv) =>
+    Object.fromEntries(planGateways(env, ports).map((one) => [one.name, one]));
+
+  test('are sandboxes with secrets of their own', () => {
+    const [one, other] = [plan({}), plan({})];
+    expect(Object.values(one).map(({ name, sandbox, url }) => [name, sandbox, url])).toEqual([
+      ['stripe', true, 'http://127.0.0.1:1'],
+      ['razorpay', true, 'http://127.0.0.1:2'],
+      ['phonepe', true, 'http://127.0.0.1:3'],
+    ]);
+    expect(one['phonepe']?.settings['PHONEPE_API_BASE']).toBe('http://127.0.0.1:3/apis/pg-sandbox');
+    expect(one['razorpay']?.settings['RAZORPAY_KEY_SECRET']).not.toBe(
+      other['razorpay']?.settings['RAZORPAY_KEY_SECRET'],
+    );
+  });
+
+  test('are those that the environment names', () => {
+    const standIn = plan({ STRIPE_SECRET_KEY: 'sk_test_1', STRIPE_API_BASE: 'http://127.0.0.1:9' });
+    expect(standIn['stripe']).toMatchObject({
+      sandbox: false,
+      url: 'http://127.0.0.1:9',
+      settings: { STRIPE_SECRET_KEY: 'sk_test_1' },
+    });
+    const account = plan({ RAZORPAY_KEY_ID: 'rzp_test_1' });
+    expect(account['razorpay']).toMatchObject({ sandbox: false, url: undefined });
+    expect(account['stripe']).toMatchObject({ sandbox: true });
+  });
+
+  test.each([
+    { STRIPE_SECRET_KEY: 'sk_live_123' },
+    { RAZORPAY_KEY_ID: 'rzp_live_123' },
+    { PHONEPE_CLIENT_ID: 'M123' },
+    { PHONEPE_API_BASE: 'https://api.phonepe.com/apis' },
+  ])('are never live: %j', (env) => {
+    expect(() => plan(env)).toThrow(/only runs with test accounts/);
+  });
 });
 
 /** The program as `npm run token` runs it, in a process of its own; what it printed, or its complaint. */
