@@ -180,12 +180,12 @@ describe('payments of an order', () => {
       return gateway.read('order_1');
     };
     expect(await seen({ status: 'failed', error_code: 'BAD_REQUEST_ERROR', error_reason: 'incorrect_otp' })).toMatchObject({
-      status: 'failed', failureRef: 'pay_1', code: 'incorrect_otp',
+      status: 'failed', failureRef: 'pay_1-1', code: 'incorrect_otp',
     }); // prettier-ignore
     expect(await seen({ status: 'authorized' })).toEqual({ status: 'processing' });
     expect(await seen({ status: 'refunded' })).toMatchObject({
       status: 'failed',
-      failureRef: 'pay_1-released',
+      failureRef: 'pay_1-1-released',
     });
     expect(await seen({ status: 'created' })).toEqual({ status: 'unpaid' });
   });
