@@ -12,7 +12,7 @@ export type Wanted =
   string | { offeringId: string; seats?: number; details?: unknown }[] | { cartId: string };
 
 /** How a shopper pays. */
-export type Method = 'stripe' | 'wallet';
+export type Method = 'stripe' | 'razorpay' | 'phonepe' | 'wallet';
 
 /** What a provider publishes: fields as the API spells them; what is missing is a slot's for tomorrow, for one. */
 export interface Published {
@@ -110,16 +110,19 @@ export class Shopper {
     return this.call('GET', `/v1/bookings/${id}`);
   }
 
-  retry(id: string): Promise<Answer> {
-    return this.call('POST', `/v1/bookings/${id}/retry`, {});
+  /** @param method another way to pay */
+  retry(id: string, method?: Method): Promise<Answer> {
+    const body = method === undefined ? {} : { payment: { method } };
+    return this.call('POST', `/v1/bookings/${id}/retry`, body);
   }
 
   cancel(id: string): Promise<Answer> {
     return this.call('POST', `/v1/bookings/${id}/cancel`, {});
   }
 
-  comeBack(id: string): Promise<Answer> {
-    return this.call('POST', `/v1/bookings/${id}/return`, {});
+  /** @param handedBack what the gateway's page gave the browser */
+  comeBack(id: string, handedBack: Record<string, string> = {}): Promise<Answer> {
+    return this.call('POST', `/v1/bookings/${id}/return`, handedBack);
   }
 
   /** Follows the status as a front end does, by waiting on the server, until it is as wished. */

@@ -19,12 +19,13 @@ import { openListener } from '../src/api/listener';
 import { readConfig, type Config } from '../src/config';
 import { openDatabase } from '../src/database';
 import type { Gateway } from '../src/gateways/gateway';
-import { stripeGateway } from '../src/gateways/stripe';
+import { configuredGateways } from '../src/gateways/configured';
 import { lookUp } from '../src/public-address';
 import { sendBeat } from '../src/notices';
 import { makeDataConverter, makePayloadCodec } from '../src/payloads';
 import { makeLogger, makeMetrics, type Logger } from '../src/telemetry';
 import { makeMailer, makeWorker } from '../src/worker';
+import { atStripeSandbox, type AtGateway } from './at-gateways';
 import { freshDatabase } from './database';
 import { countPendingCalls } from './pending-calls';
 
@@ -43,6 +44,8 @@ export interface World {
   config: Config;
   db: Knex;
   sandbox: StripeSandbox;
+  /** Every gateway that this world has, Stripe first. */
+  gateways: ReadonlyMap<string, AtGateway>;
   mail: MailSink;
   temporal: Client;
   taskQueue: string;
@@ -65,6 +68,8 @@ export interface RunningWorker {
 
 export interface WorldOptions {
   windowSeconds?: number;
+  /** Gateways beside Stripe, started already; the world ends them. */
+  gateways?: readonly AtGateway[];
   /** false: no worker runs until the test starts one. */
   worker?: boolean;
   /** The payment watch and the courier, as activities driven by the test's worker. */
@@ -102,6 +107,12 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const sandbox = await startStripeSandbox({ webhookSecret, webhookRetryGapsMs: [200, 500, 1000] });
   const mail = await startMailSink();
   const taskQueue = `test-${randomBytes(6).toString('hex')}`;
+  const stripeEnv = {
+    STRIPE_SECRET_KEY: 'sk_test_tests_only',
+    STRIPE_WEBHOOK_SECRET: webhookSecret,
+    STRIPE_API_BASE: sandbox.url,
+  };
+  const atGateways = [atStripeSandbox(sandbox, stripeEnv), ...(options.gateways ?? [])];
   const config = readConfig({
     DATABASE_URL: database.url,
     DATABASE_READONLY_URL: database.readonlyUrl,
@@ -109,9 +120,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     PAYMENT_WINDOW_SECONDS: String(options.windowSeconds ?? 900),
     AUTH_JWT_SECRET: jwtSecret,
     APP_SECRET: 'an application secret for tests only',
-    STRIPE_SECRET_KEY: 'sk_test_tests_only',
-    STRIPE_WEBHOOK_SECRET: webhookSecret,
-    STRIPE_API_BASE: sandbox.url,
+    ...Object.assign({}, ...atGateways.map(({ env }) => env)),
     SMTP_URL: mail.smtpUrl,
     PAYLOAD_KEYS: `k1:${randomBytes(32).toString('base64')}`,
     RATE_STARTS_PER_MINUTE: '100000',
@@ -125,10 +134,12 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const native = await NativeConnection.connect({ address });
   const temporal = new Client({ connection, dataConverter: makeDataConverter(config.payloadKeys) });
   const log = options.log ?? makeLogger('test', config.logLevel);
-  if (config.stripe === undefined) throw new Error('Bug: no Stripe settings');
-  const stripe = stripeGateway(config.stripe);
-  const gateway = options.wrapGateway?.(stripe) ?? stripe;
-  const gateways = new Map([[gateway.name, gateway]]);
+  const gateways = new Map(
+    [...configuredGateways(config).values()].map((gateway) => [
+      gateway.name,
+      options.wrapGateway?.(gateway) ?? gateway,
+    ]),
+  );
   const dependencies: Dependencies = {
     db: database.db,
     gateways,
@@ -157,7 +168,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     const listening: Server = app.listen(0, '127.0.0.1', () => resolve(listening));
   });
   const api = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  await sandbox.setWebhookUrl(`${api}/webhooks/stripe`);
+  for (const at of atGateways) await at.setWebhookUrl(`${api}/webhooks/${at.method}`);
 
   const workers = new Set<RunningWorker>();
   async function startWorker(activities?: Activities): Promise<RunningWorker> {
@@ -230,6 +241,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     config,
     db: database.db,
     sandbox,
+    gateways: new Map(atGateways.map((at) => [at.method, at])),
     mail,
     temporal,
     taskQueue,
@@ -247,7 +259,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       await Promise.all([...workers].map((running) => running.stop()));
       // No more webhooks, then every request to its end: a call that still retries when the connection to Temporal is
       // closed under it throws from a timer, which fails the file. Deadlines are 8 s at most.
-      await sandbox.close();
+      await Promise.all(atGateways.map((at) => at.close()));
       const impatient = setTimeout(() => server.closeAllConnections(), 15_000);
       await new Promise((resolve) => server.close(resolve));
       clearTimeout(impatient);
