@@ -72,8 +72,8 @@ export function atStripeSandbox(sandbox: StripeSandbox, env: Record<string, stri
       };
     },
     silence: () => sandbox.webhookFault({ kind: 'drop', event: '*', times: null }),
-    setWebhookUrl: sandbox.setWebhookUrl,
-    close: sandbox.close,
+    setWebhookUrl: (url) => sandbox.setWebhookUrl(url),
+    close: () => sandbox.close(),
   };
 }
 
@@ -118,7 +118,7 @@ export async function atRazorpay(): Promise<AtRazorpay> {
       };
     },
     silence: () => sandbox.webhookFault({ kind: 'drop', event: '*', times: null }),
-    setWebhookUrl: sandbox.setWebhookUrl,
-    close: sandbox.close,
+    setWebhookUrl: (url) => sandbox.setWebhookUrl(url),
+    close: () => sandbox.close(),
   };
 }
