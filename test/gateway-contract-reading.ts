@@ -70,10 +70,13 @@ export const reading: readonly Case[] = [
       await at.payAgain(ref);
       await at.payAgain(ref);
       const state = await at.gateway.read(ref);
-      expect(state).toMatchObject(first);
-      const { chargeRef, others } = state as Extract<PaymentState, { status: 'paid' }>;
-      expect(others?.map(({ total }) => total)).toEqual([at.total, at.total]);
-      expect(new Set([chargeRef, ...(others ?? []).map((one) => one.chargeRef)]).size).toBe(3);
+      if (first.status !== 'paid' || state.status !== 'paid') throw new Error(`read as ${state.status}`);
+      const all = [state, ...(state.others ?? [])];
+      expect(all.map(({ total }) => total)).toEqual([at.total, at.total, at.total]);
+      // Which of one second's payments comes first is nobody's word.
+      const charges = all.map(({ chargeRef }) => chargeRef);
+      expect(new Set(charges).size).toBe(3);
+      expect(charges).toContain(first.chargeRef);
     },
   },
   {

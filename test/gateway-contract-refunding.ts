@@ -11,6 +11,15 @@ function refundRefOf(state: RefundState): string {
   return state.refundRef;
 }
 
+/** What a refund is read as in the end: some gateways take a moment. */
+async function endOf(at: Counterpart, wanted: RefundToSend): Promise<RefundState> {
+  for (const end = Date.now() + 3_000; ;) {
+    const state = await at.gateway.readRefund(wanted);
+    if (state.status !== 'pending' || Date.now() > end) return state;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 /** Sends a refund as the story would after a bad answer: it reads back first, and a key that is no good is left. */
 async function sentAgain(at: Counterpart, wanted: RefundToSend, replayed: boolean): Promise<RefundState> {
   const found = await at.gateway.readRefund(wanted);
@@ -133,7 +142,7 @@ const readingBack: readonly Case[] = [
       const found = await at.gateway.readRefund(wanted);
       expect(found.status).toMatch(underWay);
       expect(refundRefOf(found)).toBe(refundRef);
-      expect(await at.gateway.readRefund({ ...wanted, refundRef })).toEqual(found);
+      expect(refundRefOf(await at.gateway.readRefund({ ...wanted, refundRef }))).toBe(refundRef);
     },
   },
   {
@@ -170,7 +179,7 @@ const readingBack: readonly Case[] = [
       await at.refundMode('succeeded');
       const wanted = await paid(at);
       const refundRef = refundRefOf(await at.gateway.refund(wanted));
-      expect(await at.gateway.readRefund(wanted)).toMatchObject({ status: 'succeeded' });
+      expect(await endOf(at, wanted)).toMatchObject({ status: 'succeeded' });
       await at.endRefund(refundRef, 'failed');
       expect(await at.gateway.readRefund({ ...wanted, refundRef })).toMatchObject({ status: 'failed' });
     },
@@ -182,12 +191,12 @@ const readingBack: readonly Case[] = [
       const wanted = await paid(at);
       await at.refundMode('failed');
       await at.gateway.refund(wanted);
+      expect(await endOf(at, wanted)).toMatchObject({ status: 'failed' });
       await at.refundMode('succeeded');
-      expect(await at.gateway.readRefund(wanted)).toMatchObject({ status: 'failed' });
       const again = { ...wanted, go: 2 };
       expect(await at.gateway.readRefund(again)).toEqual({ status: 'missing' });
       expect((await at.gateway.refund(again)).status).toMatch(underWay);
-      expect((await at.gateway.readRefund(again)).status).toMatch(underWay);
+      expect(await endOf(at, again)).toMatchObject({ status: 'succeeded' });
       expect(await at.gateway.readRefund(wanted)).toMatchObject({ status: 'failed' });
       expect(await at.returned(wanted.ref)).toBe(wanted.amountMinor);
     },

@@ -214,6 +214,23 @@ describe('an order', () => {
     expect(await gateway.open(wanted)).toMatchObject({ status: 'refused', replayed: true });
   });
 
+  test('is unknown while PhonePe is in trouble, whatever it says', async () => {
+    say = ({ method }) =>
+      method === 'POST'
+        ? { status: 503, body: { code: 'UNAVAILABLE' } }
+        : { status: 404, body: { code: 'ORDER_NOT_FOUND' } };
+    expect(await gateway.open(wanted)).toEqual({ status: 'unknown', reason: 'HTTP 503' });
+    expect(await gateway.refund(toRefund)).toEqual({ status: 'unknown', reason: 'HTTP 503' });
+  });
+
+  test('is not opened by a failure that comes as 200', async () => {
+    say = () => ({
+      body: { code: 'INTERNAL_SERVER_ERROR', message: 'Something went wrong', success: false },
+    });
+    expect(await gateway.open(wanted)).toMatchObject({ status: 'unknown' });
+    expect(await gateway.refund(toRefund)).toMatchObject({ status: 'unknown' });
+  });
+
   test('that is refused and does not stand is refused for good; without a word on that it is unknown', async () => {
     let order: Said = { status: 404, body: { code: 'ORDER_NOT_FOUND' } };
     say = ({ method }) => (method === 'POST' ? { status: 400, body: { code: 'BAD_REQUEST' } } : order);
@@ -268,6 +285,8 @@ describe('an order', () => {
     [500, { code: 'INTERNAL_SERVER_ERROR' }, 'unknown'],
     [403, { code: 'FORBIDDEN' }, 'unknown'],
     [404, { oops: 1 }, 'unknown'],
+    [404, { code: 'NOT_FOUND', message: 'Api Mapping Not Found' }, 'unknown'],
+    [200, { code: 'INTERNAL_SERVER_ERROR', success: false }, 'unknown'],
   ])('answered %d %j is %s', async (status, body, expected) => {
     say = () => ({ status, body });
     expect(await gateway.read(ref)).toMatchObject({ status: expected });

@@ -1,4 +1,5 @@
 /** What is Razorpay's own: two readings of a receipt, what an order's list may hide, keys in use, disputes without money. */
+import { createHmac } from 'node:crypto';
 import type { Gateway } from '../src/gateways/gateway';
 import { razorpayGateway } from '../src/gateways/razorpay';
 import { scripted, type Asked, type Said, type Scripted } from './gateway-scripted';
@@ -131,12 +132,20 @@ describe('an order', () => {
     expect(await gateway.open(wanted)).toMatchObject({ status: 'unknown' });
   });
 
+  test('is unknown while Razorpay is in trouble, whatever it says', async () => {
+    says['POST /v1/orders'] = refusal('We are facing some trouble', 500, 'SERVER_ERROR');
+    says['GET /v1/orders'] = list([]);
+    expect(await gateway.open(wanted)).toEqual({ status: 'unknown', reason: 'HTTP 500' });
+  });
+
   test.each([
     refusal('Authentication failed', 401),
     refusal('Authentication failed'),
     refusal('The api key provided is invalid'),
     refusal('Forbidden', 403),
+    refusal('Your account is on hold', 401),
     { status: 404, body: { message: 'no Route matched' } },
+    refusal('The requested URL was not found on the server.', 404),
   ])('is unknown while credentials or address are wrong: %j', async (said) => {
     says['POST /v1/orders'] = said;
     expect(await gateway.open(wanted)).toMatchObject({ status: 'unknown' });
@@ -180,12 +189,12 @@ describe('payments of an order', () => {
       return gateway.read('order_1');
     };
     expect(await seen({ status: 'failed', error_code: 'BAD_REQUEST_ERROR', error_reason: 'incorrect_otp' })).toMatchObject({
-      status: 'failed', failureRef: 'pay_1', code: 'incorrect_otp',
+      status: 'failed', failureRef: 'pay_1-1', code: 'incorrect_otp',
     }); // prettier-ignore
     expect(await seen({ status: 'authorized' })).toEqual({ status: 'processing' });
     expect(await seen({ status: 'refunded' })).toMatchObject({
       status: 'failed',
-      failureRef: 'pay_1-released',
+      failureRef: 'pay_1-1-released',
     });
     expect(await seen({ status: 'created' })).toEqual({ status: 'unpaid' });
   });
@@ -318,6 +327,20 @@ describe('what took money back', () => {
     says['GET /v1/disputes'] = refusal('Access Denied');
     expect(await gateway.reversals('order_1')).toMatchObject({ status: 'unknown' });
   });
+});
+
+test('News of a refund of money that was never captured is no reversal, but rings', () => {
+  const heard = (captured: boolean): unknown => {
+    const payload = {
+      payment: { entity: { id: 'pay_1', order_id: 'order_1', captured, notes: [] } },
+      refund: { entity: { id: 'rfnd_1', notes: [] } },
+    };
+    const rawBody = Buffer.from(JSON.stringify({ event: 'refund.created', payload }));
+    const signature = createHmac('sha256', 'hook-secret').update(rawBody).digest('hex');
+    return gateway.verifyWebhook(rawBody, { 'x-razorpay-signature': signature });
+  };
+  expect(heard(true)).toMatchObject({ ref: 'order_1', rings: true, reversal: true });
+  expect(heard(false)).toMatchObject({ ref: 'order_1', rings: true, reversal: false });
 });
 
 test('In a list of refunds, those of money that was never captured are none, and ours cost no further call', async () => {

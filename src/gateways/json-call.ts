@@ -39,7 +39,7 @@ export async function callJson<Result>(call: Call, shape: z.ZodType<Result>): Pr
     return { status: 'unknown', reason: reasonOf(error) };
   }
   const { status: httpStatus } = response;
-  if (httpStatus >= 500 || notNow.has(httpStatus) || body === undefined) {
+  if (httpStatus >= 500 || notNow.has(httpStatus)) {
     return { status: 'unknown', reason: `HTTP ${httpStatus}`, ...retryAfter(response) };
   }
   if (!response.ok) return { status: 'rejected', httpStatus, error: body };
@@ -68,6 +68,7 @@ function request({ headers, body }: Call): RequestInit {
   };
 }
 
+/** What is not JSON is nothing, which no shape fits. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

@@ -83,6 +83,8 @@ function outcome<Result>(answer: Answer<Result>): Outcome<Result> {
   // PhonePe's word for "ask later", under whatever HTTP status.
   if (code === internalError) return { status: 'unknown', reason: code };
   const told = read.data.message ?? '';
+  // A wrong base address is an operator's to mend, too; it must not read as an order that is not there.
+  if (/api mapping/i.test(told)) return { status: 'unknown', reason: `HTTP ${httpStatus}, no such address` };
   const reason = [code, told.slice(0, reasonLength)].filter(Boolean).join(': ');
   // The answer to an unknown id is on no page: 404 is seen, and so is 400.
   if (

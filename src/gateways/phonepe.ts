@@ -22,7 +22,8 @@ import { bookingOf, orderIdOf, verifiedWebhook } from './phonepe-webhooks';
 /** Bounds of `expireAfter`, in seconds: …/create-payment/initiate-payment. */
 const expireAfter = { least: 300, most: 3600 };
 
-const openedShape = z.object({ redirectUrl: z.url().nullish() });
+/** Without a state it is no order, but a failure that came as 200. */
+const openedShape = z.object({ state: z.string(), redirectUrl: z.url().nullish() });
 
 /** Only the root state is to be relied on: …/v1/reference/handling-webhooks-standard-checkout. */
 const orderShape = z.object({

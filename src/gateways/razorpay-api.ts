@@ -142,7 +142,12 @@ function outcome<Result>(answer: Answer<Result>): Outcome<Result> {
   const { code, description, field } = read.data.error;
   const told = description ?? '';
   // Wrong credentials are mended by an operator while we wait. They come as 401, and on some pages as 400.
-  if (httpStatus === 401 || httpStatus === 403 || /authentication failed|\bapi\b.*\binvalid\b/i.test(told)) {
+  if (
+    httpStatus === 401 ||
+    httpStatus === 403 ||
+    httpStatus === 404 ||
+    /authentication failed|\bapi\b.*\binvalid\b/i.test(told)
+  ) {
     return { status: 'unknown', reason: `HTTP ${httpStatus}, not authorized` };
   }
   const reason = [code, field, told.slice(0, reasonLength)].filter(Boolean).join(': ');

@@ -222,9 +222,10 @@ function orderState(payments: readonly Payment[]): PaymentState {
   if (first !== undefined) return { status: 'paid', ...first, ...(others.length === 0 ? {} : { others }) };
   if (payments.some(({ status }) => status === 'authorized')) return { status: 'processing' };
   const newest = payments.at(-1);
-  if (newest?.status === 'failed') return failed(newest, newest.id);
+  // Times are whole seconds, so of two declines in one the newest is anybody's guess; their number is not.
+  if (newest?.status === 'failed') return failed(newest, `${newest.id}-${payments.length}`);
   // Not captured in time, and given back by Razorpay. It may have been reported as failed before it was authorized.
-  if (newest?.status === 'refunded') return failed(newest, `${newest.id}-released`);
+  if (newest?.status === 'refunded') return failed(newest, `${newest.id}-${payments.length}-released`);
   return { status: 'unpaid' };
 }
 
