@@ -1,6 +1,6 @@
 /** A customer of a running stack, as the demo and `npm run pay` play one: books over HTTP, pays at the gateway. */
 import { randomBytes } from 'node:crypto';
-import Stripe from 'stripe';
+import { payOnPage, type Card, type Paid } from './pay-pages';
 import { makeToken } from './token';
 
 /** A Booking as the API shows it; only what is read here. */
@@ -10,9 +10,10 @@ export interface Booking {
   version: number;
   reference?: string;
   retryable: boolean;
+  total: Price;
   failure?: { type: string; detail: string; code?: string };
   refund?: { status: string; amountMinor: number; reason: string };
-  payment: { try: number; gatewayRef?: string; clientSecret?: string };
+  payment: { method: string; try: number; gatewayRef?: string; parameters?: Record<string, string> };
   expiresAt?: string;
 }
 
@@ -24,21 +25,18 @@ export interface Offering {
   seatsAvailable: number | null;
 }
 
+/** An amount in the smallest unit of its currency. */
+export interface Price {
+  amountMinor: number;
+  currency: string;
+}
+
 /** What an attempt is about, and how it is paid. */
 export interface Wish {
   items?: { offeringId: string; details?: unknown }[];
   cartId?: string;
   method?: string;
 }
-
-/** What a customer can pay with: Stripe's own test cards. Source: docs.stripe.com/testing */
-export const cards = {
-  visa: 'pm_card_visa',
-  declined: 'pm_card_chargeDeclined',
-  insufficient: 'pm_card_visa_chargeDeclinedInsufficientFunds',
-  authentication: 'pm_card_authenticationRequired',
-} as const;
-export type Card = keyof typeof cards;
 
 /** Where a stack answers and with which secrets; `Stack.urls.api` and `Stack.env` fit. */
 export interface Place {
@@ -117,7 +115,7 @@ export async function creditWallet(place: Place, customerId: string, amountMinor
 /** Publishes a slot that starts tomorrow at `hour` UTC. Price in the smallest unit. */
 export async function publishSlot(
   place: Place,
-  slot: { title: string; hour: number; capacity: number; holdSeconds?: number },
+  slot: { title: string; hour: number; capacity: number; holdSeconds?: number; price?: Price },
 ): Promise<Offering> {
   const startsAt = new Date(Date.now() + 86_400_000);
   startsAt.setUTCHours(slot.hour, 0, 0, 0);
@@ -134,7 +132,7 @@ export async function publishSlot(
       ...(holdSeconds === undefined ? {} : { holdSeconds }),
       startsAt: startsAt.toISOString(),
       timeZone: 'Europe/Berlin',
-      price: { amountMinor: 2500, currency: 'EUR' },
+      price: slot.price ?? { amountMinor: 2500, currency: 'EUR' },
     },
   });
 }
@@ -183,26 +181,10 @@ export async function readOffering(place: Place, id: string): Promise<Offering> 
 
 /** One customer. */
 export class Customer {
-  private readonly stripe: Stripe;
-
   constructor(
     private readonly place: Place,
     readonly name: string,
-  ) {
-    const { STRIPE_API_BASE: base, STRIPE_SECRET_KEY: key } = place.env;
-    const url = base === undefined || base === '' ? undefined : new URL(base);
-    this.stripe = new Stripe(key ?? '', {
-      telemetry: false,
-      maxNetworkRetries: 0,
-      ...(url === undefined
-        ? {}
-        : {
-            host: url.hostname,
-            port: Number(url.port),
-            protocol: url.protocol === 'https:' ? 'https' : 'http',
-          }),
-    });
-  }
+  ) {}
 
   /** Whom the token names. */
   get self(): { sub: string; scope: string } {
@@ -255,20 +237,15 @@ export class Customer {
     return balances.find(({ currency }) => currency === 'EUR')?.amountMinor ?? 0;
   }
 
-  /** Pays as the gateway's page would. */
-  async pay(booking: Booking, card: Card = 'visa'): Promise<'paid' | 'declined' | 'needs the customer'> {
-    const { gatewayRef } = booking.payment;
-    if (gatewayRef === undefined) throw new Error(`${booking.id} has no payment object`);
-    try {
-      const intent = await this.stripe.paymentIntents.confirm(gatewayRef, {
-        payment_method: cards[card],
-        return_url: `${this.place.api}/docs`,
-      });
-      return intent.status === 'requires_action' ? 'needs the customer' : 'paid';
-    } catch (error) {
-      if (error instanceof Stripe.errors.StripeCardError) return 'declined';
-      throw error;
-    }
+  /** Pays on the gateway's page. */
+  async pay(booking: Booking, card: Card = 'visa'): Promise<Paid> {
+    return payOnPage(this.place, booking, card);
+  }
+
+  /** Comes back from the gateway's page. */
+  async comeBack(booking: Booking): Promise<void> {
+    const path = `/v1/bookings/${booking.id}/return`;
+    await callApi(this.place, this.self, { method: 'POST', path, body: {}, expected: [202] });
   }
 
   async retry(booking: Booking): Promise<Booking> {

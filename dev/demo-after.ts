@@ -121,7 +121,7 @@ export function afterSteps({ place, sandbox, mail }: Stage): Step[] {
   return [
     { title: 'Canceled, and booked again', play: canceledAndRebooked },
     { title: 'Called off', play: calledOff },
-    { title: 'A case, resolved', sandboxOnly: true, play: caseResolved },
+    { title: 'A case, resolved', sandboxOf: 'stripe', play: caseResolved },
     { title: 'Live seats', play: liveSeats },
   ];
 }

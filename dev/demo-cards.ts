@@ -173,12 +173,12 @@ export function cardSteps({ stack, place, sandbox, mail, untilWindowEnds }: Stag
     { title: 'Webhook lost', waits: true, play: webhookDropped },
     {
       title: 'Close without an answer',
-      sandboxOnly: true,
+      sandboxOf: 'stripe',
       waits: true,
       windowMustEnd: true,
       play: closeWithoutAnswer,
     },
-    { title: 'Worker killed', sandboxOnly: true, play: workerKilled },
+    { title: 'Worker killed', sandboxOf: 'stripe', play: workerKilled },
   ];
 }
 

@@ -2,6 +2,7 @@
 import { connectMailSink, type MailControl } from '../sandbox/mail/control';
 import { connectStripeSandbox, type StripeControl } from '../sandbox/stripe/control';
 import type { Booking, Customer, Place } from './customer';
+import type { GatewayName } from './gateways';
 import type { Stack } from './stack';
 
 /** One attempt, for the table at the end. */
@@ -15,8 +16,8 @@ export interface Line {
 
 export interface Step {
   title: string;
-  /** Played only against the sandbox: it needs its switches. */
-  sandboxOnly?: true;
+  /** Played only against the sandbox of that gateway: it needs its switches. */
+  sandboxOf?: GatewayName;
   /** Whether it waits for the clock, so that the others play beside it. */
   waits?: true;
   /** Whether it can only end with the payment window. */

@@ -4,7 +4,9 @@
  */
 import { parseArgs } from 'node:util';
 import { afterSteps } from './demo-after';
+import type { Price } from './customer';
 import { cardSteps } from './demo-cards';
+import { gatewaySteps } from './demo-gateways';
 import { stageOf, type Line, type Step } from './demo-stage';
 import { waySteps } from './demo-ways';
 import { startStack, type Stack } from './stack';
@@ -20,7 +22,8 @@ const windowSeconds = 20;
 const longestWait = 60;
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
-const euros = (minor: number) => (minor === 0 ? '–' : `€${(minor / 100).toFixed(2)}`);
+const money = (minor: number, { currency }: Price) =>
+  minor === 0 ? '–' : `${currency} ${(minor / 100).toFixed(2)}`;
 
 /** A step with its place in the story. */
 type Numbered = Step & { number: number };
@@ -75,8 +78,8 @@ function tell(lines: readonly NumberedLine[], stack: Stack): void {
     String(step),
     who,
     booking.status,
-    euros(moneyIn),
-    euros(moneyBack),
+    money(moneyIn, booking.total),
+    money(moneyBack, booking.total),
     stack.urls.temporalUi === undefined
       ? booking.id
       : `${stack.urls.temporalUi}/namespaces/default/workflows/${encodeURIComponent(`booking/${booking.id}`)}`,
@@ -131,13 +134,20 @@ async function tellSignIn(stack: Stack): Promise<void> {
 function allSteps(stack: Stack): Numbered[] {
   const stage = stageOf(stack);
   const cards = cardSteps(stage);
-  const steps = [...cards.slice(0, -1), ...waySteps(stage), ...afterSteps(stage), ...cards.slice(-1)];
+  const steps = [
+    ...cards.slice(0, -1),
+    ...waySteps(stage),
+    ...gatewaySteps(stage),
+    ...afterSteps(stage),
+    ...cards.slice(-1),
+  ];
   return steps.map((step, index) => ({ ...step, number: index + 1 }));
 }
 
 function leftOutBecause(step: Step, stack: Stack): string | undefined {
-  if (step.sandboxOnly === true && stack.urls.gateways.stripe === undefined)
+  if (step.sandboxOf !== undefined && stack.urls.gateways[step.sandboxOf] === undefined) {
     return 'it needs the sandbox’s switches';
+  }
   const seconds = Number(stack.env['PAYMENT_WINDOW_SECONDS']);
   if (step.windowMustEnd !== true || seconds <= longestWait) return undefined;
   return `nobody wants to wait ${seconds} seconds for the window to end`;

@@ -2,13 +2,14 @@
  * `npm run pay -- <bookingId> [card]`: pays an open attempt of the running demo as its customer would, or is declined.
  * Cards: visa (default), declined, insufficient, authentication; `abandon` does nothing but say when the window ends.
  */
-import { callApi, cards, Customer, type Booking, type Card } from './customer';
+import { callApi, Customer, type Booking } from './customer';
+import { cards, type Card } from './pay-pages';
 import { readStackState } from './state-file';
 
 const told = {
   paid: 'Paid at the gateway.',
   declined: 'The gateway declined the card.',
-  'needs the customer': 'The bank asks the customer to authenticate: nothing is paid yet.',
+  'needs the customer': 'The bank is not done with it: nothing is paid yet.',
 } as const;
 
 function isCard(text: string): text is Card {
