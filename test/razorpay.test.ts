@@ -1,6 +1,6 @@
 /** Razorpay from end to end: what its orders do that Stripe's payment intents do not. */
 import { reconcileWorkflowId } from '../src/workflows/messages';
-import { atRazorpay, type AtRazorpay } from './at-gateways';
+import { atRazorpay, type AtRazorpay } from './at-razorpay';
 import { outcomeOf, publish, seatsFree, Shopper } from './book-setup';
 import { startWorld, eventually, type Json, type World } from './world';
 
