@@ -77,7 +77,7 @@ export interface Spelling {
   /** How its answers go wrong, and how often in a row it takes until a call has no usable answer. */
   readonly strikes: Readonly<Partial<Record<FaultKind, number>>>;
   /** Pairs that its objects carry for an attempt. */
-  mark(bookingId: string): Record<string, string>;
+  mark: (bookingId: string) => Record<string, string>;
   /** The event that tells of money. */
   readonly paidEvent: string;
 }
@@ -214,7 +214,7 @@ export function atSandbox(
   };
 }
 
-/** Every answer that a gateway can fail to give, once each: what all sandboxes know. */
+/** Every way in which a call to any sandbox can lose its answer, and how often in a row it takes. */
 export const plainStrikes = {
   'lost-done': 1,
   'lost-undone': 1,
@@ -224,4 +224,13 @@ export const plainStrikes = {
   'status-500-done': 1,
   'status-500-undone': 1,
   'malformed-done': 1,
-} as const;
+} as const satisfies Partial<Record<FaultKind, number>>;
+
+/** Beside them, PhonePe says "something went wrong" in an answer of 200. */
+export const codeStrikes = { 'code-500-done': 1, 'code-500-undone': 1 } as const;
+
+/** The ways in which a gateway's answers can be lost. */
+export function faultKindsAt(method: string): FaultKind[] {
+  const strikes = { ...plainStrikes, ...(method === 'phonepe' ? codeStrikes : {}) };
+  return Object.keys(strikes) as FaultKind[];
+}

@@ -1,6 +1,6 @@
 /** PhonePe in the words of `at-gateways.ts`. */
 import { startPhonepeSandbox, type PhonepeSandbox } from '../sandbox/phonepe/sandbox';
-import { atSandbox, plainStrikes, type AtGateway } from './at-gateways';
+import { atSandbox, codeStrikes, plainStrikes, type AtGateway } from './at-gateways';
 
 export interface AtPhonepe extends AtGateway {
   readonly sandbox: PhonepeSandbox;
@@ -40,7 +40,7 @@ export async function atPhonepe(): Promise<AtPhonepe> {
         'look for the refund': 'refunds.status',
         'read the refund': 'refunds.status',
       },
-      strikes: { ...plainStrikes, 'code-500-done': 1, 'code-500-undone': 1 },
+      strikes: { ...plainStrikes, ...codeStrikes },
       mark: (bookingId) => ({ udf1: bookingId }),
       paidEvent: 'checkout.order.completed',
     },

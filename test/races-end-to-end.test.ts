@@ -23,7 +23,7 @@ afterEach(() => Promise.all([...world.gateways.values()].map((at) => at.clearFau
 interface Payer {
   shopper: Shopper;
   id: string;
-  settle(): Promise<unknown>;
+  settle: () => Promise<unknown>;
 }
 
 /** Starts an attempt and pays it: its settle stands at the gateway's door. */
