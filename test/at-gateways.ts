@@ -33,8 +33,8 @@ export interface Ledger {
 
 /** Where requests stand until they are let go. */
 export interface Gate {
-  /** Waits until one stands there. */
-  hold(): Promise<unknown>;
+  /** Waits until one stands there, or so many. */
+  hold(count?: number): Promise<unknown>;
   release(): Promise<unknown>;
 }
 
@@ -187,7 +187,7 @@ export function atSandbox(
       const name = `gate ${gates}`;
       await sandbox.gate({ name, operation: operations[call], when, ...matching(bookingId) });
       return {
-        hold: () => sandbox.waitForGate(name, 1, gatePatienceMs),
+        hold: (count = 1) => sandbox.waitForGate(name, count, gatePatienceMs),
         release: () => sandbox.releaseGate(name),
       };
     },
