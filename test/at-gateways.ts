@@ -107,7 +107,7 @@ export interface AtGateway extends Spelling {
   silence(bookingId?: string): Promise<void>;
   /** Sends copies at once of the webhook that tells of an object's money; gives their statuses. */
   copiesOfPaid(ref: string, times: number): Promise<(number | null)[]>;
-  /** Whether every event of a payment object was sent at least once. */
+  /** Whether every event of a payment object was answered at least once. */
   toldOf(ref: string): Promise<boolean>;
   /** True: no request is answered until false. */
   down(isDown: boolean): Promise<void>;
@@ -206,7 +206,8 @@ export function atSandbox(
       if (event === undefined) throw new Error(`No ${paidEvent} of ${ref}`);
       return sandbox.resend(event.id, times);
     },
-    toldOf: async (ref) => (await eventsOf(ref)).every(({ deliveries }) => deliveries.length > 0),
+    toldOf: async (ref) =>
+      (await eventsOf(ref)).every(({ deliveries }) => deliveries.some(({ status }) => status !== null)),
     down: (isDown) => sandbox.setKeepAliveDown(isDown),
     clearFaults: () => sandbox.clearFaults(),
     setWebhookUrl: (url) => sandbox.setWebhookUrl(url),

@@ -11,7 +11,7 @@ import {
   type Resolution,
 } from '../src/workflows/messages';
 import type { AtGateway } from './at-gateways';
-import type { Method } from './book-setup';
+import { gatewayOf, type Method } from './book-setup';
 import { eventually, type World } from './world';
 
 /** A running attempt. Its id is known before anything happens, so that faults can be aimed at it. */
@@ -45,7 +45,7 @@ export async function startAttempt(
   options: { bookingId?: string; offeringId?: string; taskQueue?: string; method?: Method } = {},
 ): Promise<Attempt> {
   const { bookingId = newBookingId(), method = 'stripe' } = options;
-  const currency = world.gateways.get(method)?.currency ?? 'EUR';
+  const currency = options.method === undefined ? 'USD' : gatewayOf(world, options.method).currency;
   const offeringId = options.offeringId ?? (await addSlot(world, 1, currency));
   const input: BookInput = {
     bookingId,
