@@ -1,7 +1,7 @@
 /** A customer who books through HTTP and pays at the sandbox, and what must hold of an attempt when it is over. */
 import { createHash, randomBytes } from 'node:crypto';
 import { makeId, type Outcome, type QuotedItem } from '../src/booking';
-import { bookingWorkflowId } from '../src/workflows/messages';
+import { bookingWorkflowId, reconcileWorkflowId } from '../src/workflows/messages';
 import type { AtGateway, Ledger } from './at-gateways';
 import { eventually, type Answer, type Json, type World } from './world';
 
@@ -247,6 +247,17 @@ async function leftPayable(world: World, bookingId: string): Promise<string[]> {
   const ledgers = await ledgersOf(world, bookingId);
   return ledgers.flatMap(([at, { payable }]) =>
     payable.filter((ref) => at.closes || !watched.some((row) => row.gateway_ref === ref)),
+  );
+}
+
+/** Waits until a payment object of an attempt that is over has been looked after, and says what came of it. */
+export async function lookedBeside(world: World, method: string, ref: string): Promise<string> {
+  return eventually('the look beside the attempt', () =>
+    world.temporal.workflow
+      .getHandle(reconcileWorkflowId(method, ref))
+      .result()
+      // Its webhook may still be on its way.
+      .then(String, () => undefined),
   );
 }
 

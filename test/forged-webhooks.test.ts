@@ -4,10 +4,9 @@
  * nothing is written but what was heard.
  */
 import { createHash, createHmac } from 'node:crypto';
-import { reconcileWorkflowId } from '../src/workflows/messages';
 import { atPhonepe, phonepeLogin, type AtPhonepe } from './at-phonepe';
 import { atRazorpay } from './at-razorpay';
-import { gatewayOf, outcomeOf, priceMinor, publish, Shopper, tracesOf } from './book-setup';
+import { gatewayOf, lookedBeside, outcomeOf, priceMinor, publish, Shopper, tracesOf } from './book-setup';
 import { rowsOf } from './row-snapshots';
 import { Receiver, until } from './sandbox-receiver';
 import { gatewayNames, type GatewayName } from './tiers';
@@ -91,16 +90,6 @@ async function paidUnheard(
   }
 }
 
-/** Waits until a ring beside the attempt has been dealt with. */
-async function lookedBeside(method: GatewayName, ref: string): Promise<unknown> {
-  return eventually('the look beside the attempt', () =>
-    world.temporal.workflow
-      .getHandle(reconcileWorkflowId(method, ref))
-      .result()
-      .then(String, () => undefined),
-  );
-}
-
 describe.each(gatewayNames)('%s', (method) => {
   test('refuses what it did not sign, books by what it did, and takes the same again without effect', async () => {
     const { booking, shopper, letter } = await paidUnheard(method);
@@ -132,7 +121,7 @@ describe.each(gatewayNames)('%s', (method) => {
     expect(await Promise.all(Array.from({ length: 5 }, () => post(method, letter)))).toEqual(
       Array(5).fill(200),
     );
-    expect(await lookedBeside(method, ref)).toBe('nothing owed');
+    expect(await lookedBeside(world, method, ref)).toBe('nothing owed');
     expect(await rowsOf(world.db)).toEqual(after);
   });
 });
@@ -175,8 +164,8 @@ describe('a body that PhonePe never sent, under the right header', () => {
     for (const order of [ref, nowhere, 'somebody-else_1', '']) {
       expect(await phonepe.sandbox.forge(forgedBody(order))).toBe(200);
     }
-    expect(await lookedBeside('phonepe', ref)).toBe('nothing owed');
-    expect(await lookedBeside('phonepe', nowhere)).toBe('nothing owed');
+    expect(await lookedBeside(world, 'phonepe', ref)).toBe('nothing owed');
+    expect(await lookedBeside(world, 'phonepe', nowhere)).toBe('nothing owed');
     expect(await rowsOf(world.db, ['gateway_events'])).toEqual(before);
   });
 });
