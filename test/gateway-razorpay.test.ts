@@ -148,6 +148,7 @@ describe('an order', () => {
     refusal('The requested URL was not found on the server.', 404),
   ])('is unknown while credentials or address are wrong: %j', async (said) => {
     says['POST /v1/orders'] = said;
+    says['GET /v1/orders'] = list([]);
     expect(await gateway.open(wanted)).toMatchObject({ status: 'unknown' });
     says['GET /v1/orders/order_1/payments'] = said;
     expect(await gateway.read('order_1')).toMatchObject({ status: 'unknown' });

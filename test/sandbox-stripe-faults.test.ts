@@ -73,6 +73,13 @@ describe('faults', () => {
     expect((await open('b1', 'k1')).lastResponse.headers['idempotent-replayed']).toBeUndefined();
   });
 
+  test('An answer can be cut off, with the deed done', async () => {
+    await control.fault({ operation: 'payment_intents.create', kind: 'malformed-done' });
+    expect(await refusal(open('b1', 'k1'))).toBeInstanceOf(Stripe.errors.StripeAPIError);
+    expect((await control.ledger()).intents).toHaveLength(1);
+    expect((await open('b1', 'k1')).lastResponse.headers['idempotent-replayed']).toBe('true');
+  });
+
   test('A delay only takes time', async () => {
     await control.fault({ operation: '*', kind: 'delay', ms: 120 });
     const start = Date.now();

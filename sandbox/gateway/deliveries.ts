@@ -52,7 +52,7 @@ const orderPatienceMs = 250;
 const isTaken = (status: number | null): boolean => status !== null && status >= 200 && status < 300;
 
 /** Posts one copy; null when no answer came. */
-export const post = (
+const post = (
   url: string,
   { body, headers }: Letter,
   answerWithinMs: number,
