@@ -107,6 +107,8 @@ export interface AtGateway extends Spelling {
   silence(bookingId?: string): Promise<void>;
   /** Sends copies at once of the webhook that tells of an object's money; gives their statuses. */
   copiesOfPaid(ref: string, times: number): Promise<(number | null)[]>;
+  /** Where one attempt can have several objects of a gateway: ends one without money, and brings money by one that ended. */
+  readonly endsObjects?: { end(ref: string): Promise<unknown>; payEnded(ref: string): Promise<void> };
   /** Whether every event of a payment object was answered at least once. */
   toldOf(ref: string): Promise<boolean>;
   /** True: no request is answered until false. */
@@ -136,7 +138,10 @@ const gatePatienceMs = 30_000;
 export function atSandbox(
   sandbox: Switches & { close(): Promise<void> },
   spelling: Spelling,
-  own: { pay(booking: Json, how: How): Promise<boolean>; entries(): Promise<Entries> },
+  own: Pick<AtGateway, 'endsObjects'> & {
+    pay(booking: Json, how: How): Promise<boolean>;
+    entries(): Promise<Entries>;
+  },
 ): AtGateway {
   const { operations, strikes, mark, paidEvent } = spelling;
   const matching = (bookingId: string) => ({ match: { metadata: mark(bookingId) } });
@@ -147,6 +152,7 @@ export function atSandbox(
     (await sandbox.ledger()).events.filter((one) => (one.paymentIntent ?? one.order) === ref);
   return {
     ...spelling,
+    ...(own.endsObjects === undefined ? {} : { endsObjects: own.endsObjects }),
     pay: (booking, how = 'ok') => own.pay(booking, how),
     ledgerOf: async (bookingId) => {
       const { objects, charges, refunds } = await own.entries();

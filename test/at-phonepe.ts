@@ -52,6 +52,10 @@ export async function atPhonepe(): Promise<AtPhonepe> {
         await sandbox.pay(String(gatewayRef), how);
         return true;
       },
+      endsObjects: {
+        end: (ref) => sandbox.pay(ref, 'declined'),
+        payEnded: (ref) => sandbox.payClosed(ref),
+      },
       entries: async () => {
         const { orders, refunds } = await sandbox.ledger();
         return {

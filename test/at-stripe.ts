@@ -6,6 +6,12 @@ import { atSandbox, plainStrikes, type AtGateway } from './at-gateways';
 const cards = { ok: 'pm_card_visa', declined: 'pm_card_chargeDeclined', processing: 'pm_usBankAccount' };
 
 export function atStripeSandbox(sandbox: StripeSandbox, env: Record<string, string>): AtGateway {
+  const post = (path: string, form: Record<string, string>) =>
+    fetch(`${sandbox.url}/v1/payment_intents/${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${env['STRIPE_SECRET_KEY']}` },
+      body: new URLSearchParams(form),
+    });
   return atSandbox(
     sandbox,
     {
@@ -28,15 +34,13 @@ export function atStripeSandbox(sandbox: StripeSandbox, env: Record<string, stri
     },
     {
       pay: async (booking, how) => {
-        const { status } = await fetch(
-          `${sandbox.url}/v1/payment_intents/${String(booking.payment.gatewayRef)}/confirm`,
-          {
-            method: 'POST',
-            headers: { authorization: `Bearer ${env['STRIPE_SECRET_KEY']}` },
-            body: new URLSearchParams({ payment_method: cards[how] }),
-          },
-        );
+        const ref = String(booking.payment.gatewayRef);
+        const { status } = await post(`${ref}/confirm`, { payment_method: cards[how] });
         return status !== 400;
+      },
+      endsObjects: {
+        end: (ref) => post(`${ref}/cancel`, {}),
+        payEnded: (ref) => sandbox.payClosed(ref),
       },
       entries: async () => {
         const { intents, charges, refunds } = await sandbox.ledger();
