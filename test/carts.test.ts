@@ -11,9 +11,10 @@ import {
   seatsFree,
   Shopper,
   tracesOf,
+  gatewayOf,
 } from './book-setup';
 import { cartOf, publishAll, put, readCart, takeOut, unknownCart } from './carts-setup';
-import { gateFor, playRounds } from './races-end-to-end-setup';
+import { playRounds } from './races-end-to-end-setup';
 import { auditBooks } from './settling-setup';
 import { eventually, startWorld, type Answer, type Json, type World } from './world';
 
@@ -265,7 +266,7 @@ test('two attempts paid for one cart: one booking, the other goes back as cart-c
       const cartId = await cartOf(shopper, slots);
       const started = [await shopper.start({ cartId }), await shopper.start({ cartId })];
       const ids = started.map(({ id }) => String(id));
-      const gates = await Promise.all(ids.map((id) => gateFor(world, id, 'payment_intents.retrieve')));
+      const gates = await Promise.all(ids.map((id) => gatewayOf(world, 'stripe').gate('read', id)));
       await Promise.all(started.map((booking) => pay(world, booking)));
       await Promise.all(gates.map((gate) => gate.hold()));
       await Promise.all(gates.map((gate) => gate.release()));

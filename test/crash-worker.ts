@@ -7,9 +7,10 @@ import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
 import type { Knex } from 'knex';
 import { createActivities } from '../src/activities';
+import type { Config } from '../src/config';
 import { openDatabase } from '../src/database';
+import { configuredGateways } from '../src/gateways/configured';
 import type { Gateway } from '../src/gateways/gateway';
-import { stripeGateway } from '../src/gateways/stripe';
 import { makeDataConverter } from '../src/payloads';
 import { lookUp } from '../src/public-address';
 import { makeLogger, makeMetrics } from '../src/telemetry';
@@ -31,7 +32,7 @@ export interface CrashSettings {
   databaseUrl: string;
   taskQueue: string;
   payloadKeys: string[];
-  stripe: { secretKey: string; webhookSecrets: string[]; apiBase: string };
+  gateways: Pick<Config, 'stripe' | 'razorpay' | 'phonepe'>;
   payment: { windowSeconds: number; triesMax: number };
   webhooks: { appSecret: string; allowPrivate: boolean };
 }
@@ -99,19 +100,23 @@ function dyingDatabase(db: Knex, point: CrashPoint): Knex {
 async function main(): Promise<void> {
   const settings = JSON.parse(process.env['CRASH_SETTINGS'] ?? '') as CrashSettings;
   const { point, temporalAddress: address, taskQueue, payloadKeys } = settings;
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  Runtime.install({
+    logger: new DefaultLogger('ERROR'),
+    // What it says is compared: the SDK's warning that a busy machine was slow is none of this worker's own.
+    telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } },
+  });
   const connection = await NativeConnection.connect({ address });
   const temporal = new Client({
     connection: await Connection.connect({ address }),
     dataConverter: makeDataConverter(payloadKeys),
   });
-  const gateway = dyingGateway(stripeGateway({ ...settings.stripe, publishableKey: undefined }), point);
+  const gateways = [...configuredGateways(settings.gateways).values()];
   const worker = await makeWorker(
     connection,
     { taskQueue, payloadKeys, namespace: 'default' },
     createActivities({
       db: dyingDatabase(openDatabase(settings.databaseUrl, { poolMax: 4, name: 'test-dying' }), point),
-      gateways: new Map([[gateway.name, gateway]]),
+      gateways: new Map(gateways.map((gateway) => [gateway.name, dyingGateway(gateway, point)])),
       temporal,
       taskQueue,
       sendMail: undefined,

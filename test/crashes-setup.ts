@@ -45,14 +45,13 @@ export interface DyingWorker {
 /** Starts a worker on a queue of its own that dies at the point. */
 export function startDyingWorker(world: World, taskQueue: string, point: CrashPoint): DyingWorker {
   const { config } = world;
-  if (config.stripe?.apiBase === undefined) throw new Error('Bug: no Stripe settings');
   const settings: CrashSettings = {
     point,
     temporalAddress: temporalAddress(),
     databaseUrl: config.database.url,
     taskQueue,
     payloadKeys: config.payloadKeys,
-    stripe: { ...config.stripe, apiBase: config.stripe.apiBase },
+    gateways: { stripe: config.stripe, razorpay: config.razorpay, phonepe: config.phonepe },
     payment: config.payment,
     webhooks: { ...config.webhooks, appSecret: config.appSecret },
   };

@@ -15,6 +15,7 @@ import {
   rewrite,
   settling,
   statusesOf,
+  withoutUniqueKeys,
   type Wanted,
 } from './settling-setup';
 
@@ -202,14 +203,7 @@ describe("the lock on the attempt's row", () => {
         // Two bookings of one attempt: asking for the reference would be an error of its own.
         ['(SELECT b.reference FROM bookings AS b WHERE b.id = in_booking_id)', "'BK-'"],
       ]);
-      await db.raw(`
-        ALTER TABLE bookings DROP CONSTRAINT bookings_pkey CASCADE, DROP CONSTRAINT bookings_reference_key;
-        ALTER TABLE booking_items DROP CONSTRAINT booking_items_pkey;
-        ALTER TABLE payments DROP CONSTRAINT payments_pkey CASCADE;
-        ALTER TABLE payments DROP CONSTRAINT payments_gateway_gateway_payment_id_key;
-        ALTER TABLE messages DROP CONSTRAINT messages_pkey;
-        DROP INDEX payments_one_booked;
-        DROP TRIGGER attempts_legal_transition ON attempts`);
+      await withoutUniqueKeys(db);
       const { wrong } = await playTwice(second);
       expect(wrong).toEqual(
         expect.arrayContaining([

@@ -1,10 +1,17 @@
-/** Paying against the end of the window and against canceling: the payment is closed first, and only then the attempt. */
+/**
+ * Paying against the end of the window and against canceling, at every gateway. Where the payment can be closed, it is, and
+ * only then the attempt ends: so who pays is confirmed or cannot pay any more. Where it cannot, who pays too late has all the
+ * money back.
+ */
 import type { Activities } from '../src/activities';
-import { pay, priceMinor, publish, Shopper, tracesOf, outcomeOf } from './book-setup';
-import { endOf, gateFor, playRounds, rounds, type Ended } from './races-end-to-end-setup';
-import { startWorld, type World } from './world';
+import { atPhonepe } from './at-phonepe';
+import { atRazorpay } from './at-razorpay';
+import { gatewayOf, outcomeOf, priceMinor, publish, Shopper, tracesOf } from './book-setup';
+import { endOf, playRounds, type Ended } from './races-end-to-end-setup';
+import { gatewayNames, roundsAt, type GatewayName } from './tiers';
+import { eventually, startWorld, type World } from './world';
 
-/** When the customer pays: before Stripe has closed the payment, after it has, or at the very moment. */
+/** When the customer pays: before the gateway has been asked to close the payment, after it has, or at the very moment. */
 const moments = ['before', 'after', 'meanwhile'] as const;
 type Moment = (typeof moments)[number];
 
@@ -12,85 +19,120 @@ const momentOf = (round: number): Moment => moments[round % moments.length] as M
 
 interface Round extends Ended {
   moment: Moment;
-  /** Stripe's answer to the card: 200 paid, 400 closed. */
-  answer: number;
+  /** Whether the gateway took the payment. */
+  taken: boolean;
 }
 
 /**
- * One customer who pays while Stripe is asked to close the payment.
+ * One customer who pays while the gateway is asked to close the payment.
  * @param close what leads to the close
  */
-async function payAtTheClose(world: World, round: number, close: (shopper: Shopper, id: string) => unknown) {
+async function payAtTheClose(
+  world: World,
+  method: GatewayName,
+  round: number,
+  close: (shopper: Shopper, id: string) => unknown,
+) {
+  const at = gatewayOf(world, method);
   const moment = momentOf(round);
   const shopper = new Shopper(world);
-  const slot = await publish(world);
-  const key = `round-${round}`;
+  const slot = await publish(world, { price: { amountMinor: priceMinor, currency: at.currency } });
+  const key = `${method}-${round}`;
   const id = shopper.bookingId(key);
-  const when = moment === 'after' ? 'after' : 'before';
-  const gate = await gateFor(world, id, 'payment_intents.cancel', when);
-  const booking = await shopper.start(slot, key);
+  const gate = await at.gate('close', id, moment === 'after' ? 'after' : 'before');
+  const booking = await shopper.start(slot, key, method);
   const closing = Promise.resolve(close(shopper, id));
   await gate.hold();
-  let answer: number;
+  let taken: boolean;
   if (moment === 'meanwhile') {
-    [answer] = await Promise.all([pay(world, booking), gate.release()]);
+    [taken] = await Promise.all([at.pay(booking), gate.release()]);
   } else {
-    answer = await pay(world, booking);
+    taken = await at.pay(booking);
     await gate.release();
   }
   await closing;
-  return { moment, answer, shopper, id };
+  return { moment, taken, shopper, id };
 }
 
-/** Rounds that broke the promise: who pays inside the window, and Stripe says yes, is confirmed. */
-function broken(results: readonly Pick<Round, 'answer' | 'outcome'>[]): unknown[] {
-  return results.filter(({ answer, outcome }) => (answer === 200) !== (outcome === 'confirmed'));
+/** How it ended, once late money is back where the gateway took it in spite of everything. */
+async function endAndReturn(world: World, shopper: Shopper, id: string): Promise<Ended> {
+  if ((await outcomeOf(world, id)) !== 'confirmed')
+    await eventually('late money back and told of', async () => {
+      const { capturedMinor, refundedMinor, messages } = await tracesOf(world, id);
+      return capturedMinor === refundedMinor && messages.length === Math.sign(capturedMinor);
+    });
+  return endOf(world, shopper, id);
 }
 
-function expectAllKept(results: readonly Round[], otherwise: string): void {
-  expect(results).toHaveLength(rounds);
-  expect(broken(results)).toEqual([]);
-  for (const { moment, answer, ...ended } of results) {
-    if (moment !== 'meanwhile') expect(answer).toBe(moment === 'before' ? 200 : 400);
-    const confirmed = { outcome: 'confirmed', capturedMinor: priceMinor, refundedMinor: 0 };
-    const closed = { outcome: otherwise, capturedMinor: 0, refundedMinor: 0 };
-    expect(ended).toEqual(answer === 200 ? confirmed : closed);
+/** Rounds that broke the promise of a gateway that closes: who pays inside the window, and it says yes, is confirmed. */
+function broken(results: readonly Pick<Round, 'taken' | 'outcome'>[]): unknown[] {
+  return results.filter(({ taken, outcome }) => taken !== (outcome === 'confirmed'));
+}
+
+function expectAllKept(closes: boolean, results: readonly Round[], otherwise: string): void {
+  if (closes) expect(broken(results)).toEqual([]);
+  const confirmed = { outcome: 'confirmed', capturedMinor: priceMinor, refundedMinor: 0 };
+  const unpaid = { outcome: otherwise, capturedMinor: 0, refundedMinor: 0 };
+  const late = { outcome: otherwise, capturedMinor: priceMinor, refundedMinor: priceMinor };
+  for (const { moment, taken, ...ended } of results) {
+    if (moment === 'before') expect({ taken, ...ended }).toEqual({ taken: true, ...confirmed });
+    if (moment === 'after')
+      expect({ taken, ...ended }).toEqual({ taken: !closes, ...(closes ? unpaid : late) });
+    if (moment === 'meanwhile')
+      expect(taken ? [confirmed, ...(closes ? [] : [late])] : [unpaid]).toContainEqual(ended);
   }
 }
 
-describe('with the payment closed before the attempt', () => {
+describe('with the payment closed, or left to the watch, before the attempt ends', () => {
   let world: World;
   let hasty: World;
   beforeAll(async () => {
-    [world, hasty] = await Promise.all([startWorld(), startWorld({ windowSeconds: 5 })]);
+    const begin = async (windowSeconds: number) =>
+      startWorld({ windowSeconds, gateways: [await atRazorpay(), await atPhonepe()] });
+    [world, hasty] = await Promise.all([begin(900), begin(5)]);
   });
   afterAll(() => Promise.all([world.stop(), hasty.stop()]));
 
-  test('who pays as the window ends is confirmed, or cannot pay any more', async () => {
-    const results = await playRounds(10, async (round) => {
-      const { moment, answer, shopper, id } = await payAtTheClose(hasty, round, () => undefined);
-      return { moment, answer, ...(await endOf(hasty, shopper, id)) };
-    });
-    expectAllKept(results, 'expired');
-  }, 120_000);
+  describe.each(gatewayNames)('%s', (method) => {
+    const rounds = roundsAt(method);
 
-  test('who pays while canceling is confirmed and told so, or cannot pay any more', async () => {
-    const results = await playRounds(5, async (round) => {
-      let told: unknown;
-      const { moment, answer, shopper, id } = await payAtTheClose(
-        world,
-        round,
-        async (customer, bookingId) => {
-          const { status, body } = await customer.cancel(bookingId);
-          told = { status, became: body.status };
+    test('who pays as the window ends is confirmed, or cannot pay any more, or has the money back', async () => {
+      const results = await playRounds(
+        10,
+        async (round) => {
+          const { moment, taken, shopper, id } = await payAtTheClose(hasty, method, round, () => undefined);
+          return { moment, taken, ...(await endAndReturn(hasty, shopper, id)) };
         },
+        rounds,
       );
-      const ended = await endOf(world, shopper, id);
-      expect(told).toEqual({ status: 200, became: ended.outcome });
-      return { moment, answer, ...ended };
-    });
-    expectAllKept(results, 'canceled');
-  }, 120_000);
+      expect(results).toHaveLength(rounds);
+      expectAllKept(gatewayOf(hasty, method).closes, results, 'expired');
+    }, 120_000);
+
+    test('who pays while canceling is told what it came to, and is confirmed, cannot pay, or has the money back', async () => {
+      const results = await playRounds(
+        5,
+        async (round) => {
+          let told: unknown;
+          const { moment, taken, shopper, id } = await payAtTheClose(
+            world,
+            method,
+            round,
+            async (customer, bookingId) => {
+              const { status, body } = await customer.cancel(bookingId);
+              told = { status, became: body.status };
+            },
+          );
+          const ended = await endAndReturn(world, shopper, id);
+          expect(told).toEqual({ status: 200, became: ended.outcome });
+          return { moment, taken, ...ended };
+        },
+        rounds,
+      );
+      expect(results).toHaveLength(rounds);
+      expectAllKept(gatewayOf(world, method).closes, results, 'canceled');
+    }, 120_000);
+  });
 });
 
 test('control: with the attempt ended before its payment is closed, who pays meanwhile gets no booking', async () => {
@@ -111,19 +153,19 @@ test('control: with the attempt ended before its payment is closed, who pays mea
       async (round) => {
         const cancels = round % 2 === 0;
         // Round numbers that are multiples of three pay before the close.
-        const { answer, id } = await payAtTheClose(world, round * 3, (shopper, bookingId) =>
+        const { taken, id } = await payAtTheClose(world, 'stripe', round * 3, (shopper, bookingId) =>
           cancels ? shopper.cancel(bookingId) : undefined,
         );
         const outcome = await outcomeOf(world, id);
         const { capturedMinor } = await tracesOf(world, id);
-        return { answer, outcome, capturedMinor };
+        return { taken, outcome, capturedMinor };
       },
       3,
     );
     expect(broken(results)).toEqual([
-      { answer: 200, outcome: 'canceled', capturedMinor: priceMinor },
-      { answer: 200, outcome: 'expired', capturedMinor: priceMinor },
-      { answer: 200, outcome: 'canceled', capturedMinor: priceMinor },
+      { taken: true, outcome: 'canceled', capturedMinor: priceMinor },
+      { taken: true, outcome: 'expired', capturedMinor: priceMinor },
+      { taken: true, outcome: 'canceled', capturedMinor: priceMinor },
     ]);
   } finally {
     await world.stop();

@@ -2,14 +2,11 @@
 import { expectOneEnd, mailsArrive, mailsTo, tracesOf, type Shopper } from './book-setup';
 import type { World } from './world';
 
-/** Rounds of each race. */
-export const rounds = 20;
-
 /** Plays rounds, so many at once, and gives what each came to. */
 export async function playRounds<T>(
   atOnce: number,
   play: (round: number) => Promise<T>,
-  count = rounds,
+  count: number,
 ): Promise<T[]> {
   const results: T[] = [];
   for (let from = 0; from < count; from += atOnce) {
@@ -17,21 +14,6 @@ export async function playRounds<T>(
     results.push(...(await Promise.all(batch)));
   }
   return results;
-}
-
-/** Stops requests about one attempt at Stripe; `hold` waits until one stands there. */
-export async function gateFor(
-  world: World,
-  bookingId: string,
-  operation: 'payment_intents.retrieve' | 'payment_intents.cancel',
-  when: 'before' | 'after' = 'before',
-): Promise<{ hold(): Promise<unknown>; release(): Promise<unknown> }> {
-  const name = `${operation} ${when} ${bookingId}`;
-  await world.sandbox.gate({ name, operation, when, match: { metadata: { bookingId } } });
-  return {
-    hold: () => world.sandbox.waitForGate(name, 1, 30_000),
-    release: () => world.sandbox.releaseGate(name),
-  };
 }
 
 /** What one attempt of a round came to, after all the rules about its end were checked. */

@@ -1,43 +1,90 @@
-/** Races through HTTP and Temporal, timed by gates at the gateway: 20 rounds each, and a control without the guard. */
+/**
+ * Races through HTTP and Temporal for every way to pay, timed by gates at the gateway: at Stripe 20 rounds each, and a
+ * control without the guard. `tiers.ts` says how many at the others.
+ */
 import { ring } from '../src/doorbell';
 import { reconcileWorkflowId } from '../src/workflows/messages';
-import { outcomeOf, pay, priceMinor, publish, Shopper, tracesOf } from './book-setup';
-import { endOf, gateFor, playRounds, rounds } from './races-end-to-end-setup';
-import { eventually, startWorld, type World } from './world';
+import { atPhonepe } from './at-phonepe';
+import { atRazorpay } from './at-razorpay';
+import { gatewayOf, outcomeOf, priceMinor, publish, Shopper, tracesOf, type Method } from './book-setup';
+import { endOf, playRounds, type Ended } from './races-end-to-end-setup';
+import { gatewayNames, roundsAt } from './tiers';
+import { credit } from './wallet-setup';
+import { startWorld, type World } from './world';
 
 let world: World;
 beforeAll(async () => {
-  world = await startWorld();
+  world = await startWorld({ gateways: [await atRazorpay(), await atPhonepe()] });
 });
 afterAll(() => world.stop());
-afterEach(() => world.sandbox.clearFaults());
+afterEach(() => Promise.all([...world.gateways.values()].map((at) => at.clearFaults())));
 
-/** Both pay, both settles stand at Stripe's door, both go on at the same moment. */
-async function twoPayers(place: World) {
-  const slot = await publish(place);
-  const shoppers = [new Shopper(place), new Shopper(place)];
-  const started = await Promise.all(shoppers.map((shopper) => shopper.start(slot)));
-  const ids = started.map(({ id }) => String(id));
-  const gates = await Promise.all(ids.map((id) => gateFor(place, id, 'payment_intents.retrieve')));
-  await Promise.all(started.map((booking) => pay(place, booking)));
-  await Promise.all(gates.map((gate) => gate.hold()));
-  await Promise.all(gates.map((gate) => gate.release()));
-  return { shoppers, ids };
+/** Somebody whose money is about to settle, and what lets it. */
+interface Payer {
+  shopper: Shopper;
+  id: string;
+  settle: () => Promise<unknown>;
 }
 
-test('two payers of the last seat: one booking, one full refund, each told once', async () => {
-  const results = await playRounds(5, async () => {
-    const { shoppers, ids } = await twoPayers(world);
-    const ends = await Promise.all(ids.map((id, n) => endOf(world, shoppers[n] as Shopper, id)));
-    return ends.sort((a, b) => a.outcome.localeCompare(b.outcome));
+/** Starts an attempt and pays it: its settle stands at the gateway's door. */
+async function atTheDoor(place: World, slot: string, method: Method): Promise<Payer> {
+  const at = gatewayOf(place, method);
+  const shopper = new Shopper(place);
+  const booking = await shopper.start(slot, undefined, method);
+  const id = String(booking.id);
+  const gate = await at.gate('read', id);
+  expect(await at.pay(booking)).toBe(true);
+  await gate.hold();
+  return { shopper, id, settle: () => gate.release() };
+}
+
+/** Somebody whose wallet covers the price: starting is paying. */
+async function withWallet(place: World, slot: string): Promise<Payer> {
+  const shopper = new Shopper(place);
+  await credit(place, shopper, priceMinor);
+  const settle = () => shopper.book(slot, 'key', 'wallet');
+  return { shopper, id: shopper.bookingId('key'), settle };
+}
+
+/** A slot with one seat, at the price of these tests in a currency that the way to pay takes. */
+const lastSeat = (place: World, method: Method): Promise<string> =>
+  publish(place, {
+    price: { amountMinor: priceMinor, currency: place.gateways.get(method)?.currency ?? 'EUR' },
   });
-  expect(results).toEqual(
-    Array.from({ length: rounds }, () => [
-      { outcome: 'confirmed', capturedMinor: priceMinor, refundedMinor: 0 },
-      { outcome: 'refunded', capturedMinor: priceMinor, refundedMinor: priceMinor },
-    ]),
-  );
-}, 120_000);
+
+/** Two pay for the last seat, and both settle at the same moment. */
+async function twoPayers(place: World, method: Method): Promise<Payer[]> {
+  const slot = await lastSeat(place, method);
+  const begin = () => (method === 'wallet' ? withWallet(place, slot) : atTheDoor(place, slot, method));
+  const payers = await Promise.all([begin(), begin()]);
+  await Promise.all(payers.map((payer) => payer.settle()));
+  return payers;
+}
+
+const confirmed: Ended = { outcome: 'confirmed', capturedMinor: priceMinor, refundedMinor: 0 };
+
+/** What becomes of who comes second: a gateway has the money by then, a wallet never gave it. */
+const loserOf = (method: Method): Ended =>
+  method === 'wallet'
+    ? { outcome: 'failed', capturedMinor: 0, refundedMinor: 0 }
+    : { outcome: 'refunded', capturedMinor: priceMinor, refundedMinor: priceMinor };
+
+test.each([...gatewayNames, 'wallet'] as const)(
+  '%s: of two payers of the last seat one has a booking, the other all the money, and each is told once',
+  async (method) => {
+    const results = await playRounds(
+      5,
+      async () => {
+        const payers = await twoPayers(world, method);
+        const ends = await Promise.all(payers.map(({ shopper, id }) => endOf(world, shopper, id)));
+        return ends.sort((a, b) => a.outcome.localeCompare(b.outcome));
+      },
+      roundsAt(method),
+    );
+    expect(results).toEqual(Array.from({ length: roundsAt(method) }, () => [confirmed, loserOf(method)]));
+  },
+  120_000,
+);
 
 test('control: without the row lock and the rule of the seat both are told that the seat is theirs', async () => {
   const broken = await startWorld({ standing: false });
@@ -55,8 +102,8 @@ test('control: without the row lock and the rule of the seat both are told that 
     const results = await playRounds(
       1,
       async () => {
-        const { ids } = await twoPayers(broken);
-        return Promise.all(ids.map((id) => outcomeOf(broken, id)));
+        const payers = await twoPayers(broken, 'stripe');
+        return Promise.all(payers.map(({ id }) => outcomeOf(broken, id)));
       },
       3,
     );
@@ -66,69 +113,56 @@ test('control: without the row lock and the rule of the seat both are told that 
   }
 });
 
-test('webhook, return and watch ring while it settles: one booking, one message', async () => {
-  const results = await playRounds(5, async () => {
-    const shopper = new Shopper(world);
-    const booking = await shopper.start(await publish(world));
-    const id = String(booking.id);
-    const ref = String(booking.payment.gatewayRef);
-    const gate = await gateFor(world, id, 'payment_intents.retrieve');
-    await pay(world, booking);
-    // The webhook has rung, and its settle stands at Stripe's door.
-    await gate.hold();
-    expect((await shopper.comeBack(id)).status).toBe(202);
-    const heardBy = await ring(
-      world.temporal,
-      world.taskQueue,
-      { bookingId: id, gateway: 'stripe', ref },
-      { by: 'watch', gateway: 'stripe', ref, at: new Date().toISOString() },
-    );
-    await gate.release();
-    return { heardBy, ...(await endOf(world, shopper, id)) };
-  });
-  expect(results).toEqual(
-    Array.from({ length: rounds }, () => ({
-      heardBy: 'attempt',
-      outcome: 'confirmed',
-      capturedMinor: priceMinor,
-      refundedMinor: 0,
-    })),
-  );
-}, 120_000);
+describe.each(gatewayNames)('%s', (method) => {
+  const rounds = roundsAt(method);
 
-test('20 copies of one webhook at once: each is answered 200, one booking, one message', async () => {
-  const results = await playRounds(4, async () => {
-    const shopper = new Shopper(world);
-    const booking = await shopper.start(await publish(world));
-    const id = String(booking.id);
-    const ref = String(booking.payment.gatewayRef);
-    await world.sandbox.webhookFault({
-      kind: 'drop',
-      event: 'payment_intent.succeeded',
-      match: { metadata: { bookingId: id } },
-    });
-    await pay(world, booking);
-    const event = await eventually('the event', async () => {
-      const { events } = await world.sandbox.ledger();
-      return events.find((one) => one.paymentIntent === ref && one.type === 'payment_intent.succeeded');
-    });
-    const answers = await world.sandbox.resend(event.id, 20);
-    const ended = await endOf(world, shopper, id);
-    const heard = await world.db('gateway_events').where({ event_id: event.id });
-    // Copies that came when the attempt was over have been looked at beside it.
-    const late = world.temporal.workflow.getHandle(reconcileWorkflowId('stripe', ref));
-    const afterwards = await late.result().catch(() => 'nobody was late');
-    expect(['nothing owed', 'nobody was late']).toContain(afterwards);
-    expect(await tracesOf(world, id)).toMatchObject({ bookings: 1, messages: ['booking-confirmed'] });
-    return { answers: [...new Set(answers)], heard: heard.length, ...ended };
-  });
-  expect(results).toEqual(
-    Array.from({ length: rounds }, () => ({
-      answers: [200],
-      heard: 1,
-      outcome: 'confirmed',
-      capturedMinor: priceMinor,
-      refundedMinor: 0,
-    })),
-  );
-}, 120_000);
+  test('webhook, return and watch ring while it settles: one booking, one message', async () => {
+    const results = await playRounds(
+      5,
+      async () => {
+        const { shopper, id, settle } = await atTheDoor(world, await lastSeat(world, method), method);
+        // The webhook has rung.
+        expect((await shopper.comeBack(id)).status).toBe(202);
+        const { gatewayRef: ref } = (await shopper.read(id)).body.payment;
+        const heardBy = await ring(
+          world.temporal,
+          world.taskQueue,
+          { bookingId: id, gateway: method, ref },
+          { by: 'watch', gateway: method, ref, at: new Date().toISOString() },
+        );
+        await settle();
+        return { heardBy, ...(await endOf(world, shopper, id)) };
+      },
+      rounds,
+    );
+    expect(results).toEqual(Array.from({ length: rounds }, () => ({ heardBy: 'attempt', ...confirmed })));
+  }, 120_000);
+
+  test('20 copies of one webhook at once: each is answered 200, one booking, one message', async () => {
+    const at = gatewayOf(world, method);
+    const results = await playRounds(
+      4,
+      async () => {
+        const shopper = new Shopper(world);
+        const booking = await shopper.start(await lastSeat(world, method), undefined, method);
+        const id = String(booking.id);
+        const ref = String(booking.payment.gatewayRef);
+        await at.silence(id);
+        await at.pay(booking);
+        const answers = await at.copiesOfPaid(ref, 20);
+        const ended = await endOf(world, shopper, id);
+        const heard = await world.db('gateway_events').where({ gateway: method, gateway_ref: ref });
+        // Copies that came when the attempt was over have been looked at beside it.
+        const late = world.temporal.workflow.getHandle(reconcileWorkflowId(method, ref));
+        const afterwards = await late.result().catch(() => 'nobody was late');
+        expect(['nothing owed', 'nobody was late']).toContain(afterwards);
+        expect(await tracesOf(world, id)).toMatchObject({ bookings: 1, messages: ['booking-confirmed'] });
+        return { answers: [...new Set(answers)], heard: heard.length, ...ended };
+      },
+      rounds,
+    );
+    expect(results).toEqual(
+      Array.from({ length: rounds }, () => ({ answers: [200], heard: 1, ...confirmed })),
+    );
+  }, 120_000);
+});

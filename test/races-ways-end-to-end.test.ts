@@ -2,10 +2,10 @@
  * The races between ways to pay through HTTP and Temporal: who pays by card stands at Stripe's door until everybody is
  * there, and wallets are sent off in the same moment. Five rounds each; the activities' own races have many more.
  */
-import { expectOneEnd, pay, priceMinor, publish, Shopper, type Wanted } from './book-setup';
+import { expectOneEnd, pay, priceMinor, publish, Shopper, type Wanted, gatewayOf } from './book-setup';
 import { cartOf, readCart } from './carts-setup';
 import { letTimePass } from './holds-setup';
-import { gateFor, playRounds } from './races-end-to-end-setup';
+import { playRounds } from './races-end-to-end-setup';
 import { balanceOf, credit } from './wallet-setup';
 import { tally } from './ways-setup';
 import { startWorld, type Json, type World } from './world';
@@ -36,7 +36,7 @@ interface AtTheDoor {
 async function payByCard({ shopper, wanted }: Payer): Promise<AtTheDoor> {
   const booking = await shopper.start(wanted);
   const id = String(booking.id);
-  const gate = await gateFor(world, id, 'payment_intents.retrieve');
+  const gate = await gatewayOf(world, 'stripe').gate('read', id);
   expect(await pay(world, booking)).toBe(200);
   await gate.hold();
   return { id, release: () => gate.release() };

@@ -1,7 +1,6 @@
 /** Razorpay from end to end: what its orders do that Stripe's payment intents do not. */
-import { reconcileWorkflowId } from '../src/workflows/messages';
-import { atRazorpay, type AtRazorpay } from './at-gateways';
-import { outcomeOf, publish, seatsFree, Shopper } from './book-setup';
+import { atRazorpay, type AtRazorpay } from './at-razorpay';
+import { lookedBeside, outcomeOf, publish, seatsFree, Shopper } from './book-setup';
 import { startWorld, eventually, type Json, type World } from './world';
 
 const priceMinor = 50_000;
@@ -20,18 +19,6 @@ async function start(at = world): Promise<{ shopper: Shopper; booking: Json; off
 }
 
 const refOf = (booking: Json) => String(booking.payment.gatewayRef);
-
-/** Waits until what is owed for a payment object of an attempt that is over has been looked after. */
-async function looked(at: World, ref: string): Promise<void> {
-  await eventually('the look', async () => {
-    const handle = at.temporal.workflow.getHandle(reconcileWorkflowId('razorpay', ref));
-    return handle.result().then(
-      () => true,
-      // Its webhook is still on its way.
-      () => false,
-    );
-  });
-}
 
 test('a booking is paid on Razorpay’s page, and the attempt’s id stands on everything there', async () => {
   const { shopper, booking } = await start();
@@ -105,7 +92,7 @@ describe('money that comes late', () => {
         status: 'expired',
         refund: { reason: 'late-payment', amountMinor: priceMinor },
       });
-      await looked(short.world, refOf(booking));
+      await lookedBeside(short.world, 'razorpay', refOf(booking));
       expect(await short.razorpay.ledgerOf(booking.id)).toMatchObject({
         charges: 1,
         refunds: 1,
@@ -138,7 +125,7 @@ describe('money that comes late', () => {
       const { events } = await razorpay.sandbox.ledger();
       return events.filter((one) => one.order === refOf(booking)).every((one) => one.deliveries.length > 0);
     });
-    await looked(world, refOf(booking));
+    await lookedBeside(world, 'razorpay', refOf(booking));
     expect(await world.db('payments').where({ booking_id: booking.id })).toEqual([]);
     expect(await razorpay.ledgerOf(booking.id)).toMatchObject({ charges: 0, refunds: 0 });
     expect(await world.db('cases').where({ booking_id: booking.id })).toEqual([]);
@@ -153,7 +140,7 @@ describe('a second payment on one order', () => {
     await outcomeOf(world, booking.id);
     await razorpay.sandbox.pay(refOf(booking), 'ok', { again: 'captured' });
     await eventually('the refund', async () => (await razorpay.ledgerOf(booking.id)).refunds === 1);
-    await looked(world, refOf(booking));
+    await lookedBeside(world, 'razorpay', refOf(booking));
     expect(await razorpay.ledgerOf(booking.id)).toMatchObject({
       charges: 2,
       capturedMinor: 2 * priceMinor,
@@ -168,7 +155,7 @@ describe('a second payment on one order', () => {
     await shopper.until(booking.id, 'confirmed');
     await outcomeOf(world, booking.id);
     await razorpay.sandbox.pay(refOf(booking), 'ok', { again: 'auto-refunded' });
-    await looked(world, refOf(booking));
+    await lookedBeside(world, 'razorpay', refOf(booking));
     expect(await world.db('payments').where({ booking_id: booking.id })).toHaveLength(1);
     expect(await razorpay.ledgerOf(booking.id)).toMatchObject({ charges: 1, refunds: 0 });
     expect((await shopper.read(booking.id)).body.status).toBe('confirmed');

@@ -10,6 +10,8 @@ import {
   type BookInput,
   type Resolution,
 } from '../src/workflows/messages';
+import type { AtGateway } from './at-gateways';
+import { gatewayOf, type Method } from './book-setup';
 import { eventually, type World } from './world';
 
 /** A running attempt. Its id is known before anything happens, so that faults can be aimed at it. */
@@ -27,12 +29,12 @@ export function newBookingId(): string {
 }
 
 /** Publishes a slot for tomorrow. */
-export async function addSlot(world: World, capacity = 1): Promise<string> {
+export async function addSlot(world: World, capacity = 1, currency = 'USD'): Promise<string> {
   const id = makeId('offering', randomBytes(15));
   await world.db.raw(
     `INSERT INTO offerings (id, provider_id, kind, title, starts_at, ends_at, time_zone, capacity, price_minor, currency)
-     VALUES (?, 'provider', 'slot', 'A slot', now() + interval '1 day', now() + interval '25 hours', 'UTC', ?, ?, 'USD')`,
-    [id, capacity, priceMinor],
+     VALUES (?, 'provider', 'slot', 'A slot', now() + interval '1 day', now() + interval '25 hours', 'UTC', ?, ?, ?)`,
+    [id, capacity, priceMinor, currency],
   );
   return id;
 }
@@ -40,17 +42,18 @@ export async function addSlot(world: World, capacity = 1): Promise<string> {
 /** Starts an attempt for one seat, of a slot of its own unless told. */
 export async function startAttempt(
   world: World,
-  options: { bookingId?: string; offeringId?: string; taskQueue?: string } = {},
+  options: { bookingId?: string; offeringId?: string; taskQueue?: string; method?: Method } = {},
 ): Promise<Attempt> {
-  const bookingId = options.bookingId ?? newBookingId();
-  const offeringId = options.offeringId ?? (await addSlot(world));
+  const { bookingId = newBookingId(), method = 'stripe' } = options;
+  const currency = options.method === undefined ? 'USD' : gatewayOf(world, options.method).currency;
+  const offeringId = options.offeringId ?? (await addSlot(world, 1, currency));
   const input: BookInput = {
     bookingId,
     customerId: 'customer',
     requestHash: 'hash',
     request: {
       items: [{ offeringId, seats: 1 }],
-      payment: { method: 'stripe' },
+      payment: { method },
       customer: { name: 'A Payer', email: `${bookingId}@example.org` },
     },
     requestId: 'request',
@@ -83,8 +86,8 @@ export async function payable(world: World, bookingId: string, ms = 30_000): Pro
 }
 
 /** Starts an attempt and waits until it can be paid. */
-export async function openAttempt(world: World): Promise<Attempt & { ref: string }> {
-  const attempt = await startAttempt(world);
+export async function openAttempt(world: World, method?: Method): Promise<Attempt & { ref: string }> {
+  const attempt = await startAttempt(world, method === undefined ? {} : { method });
   return { ...attempt, ref: await payable(world, attempt.bookingId) };
 }
 
@@ -97,6 +100,17 @@ export async function pay(world: World, ref: string, card = 'pm_card_visa'): Pro
   });
   if (response.ok || response.status === 402) return;
   throw new Error(`Paying ${ref} was answered ${response.status}: ${await response.text()}`);
+}
+
+/** The customer pays at the attempt's own gateway, once there is something to pay. */
+export async function payAt(at: AtGateway, world: World, bookingId: string, ms?: number): Promise<void> {
+  const ref = await payable(world, bookingId, ms);
+  const row = await world
+    .db<TryRow>('payment_tries')
+    .where({ booking_id: bookingId, gateway_ref: ref })
+    .first();
+  const booking = { id: bookingId, payment: { gatewayRef: ref, ...(row?.how_to_pay as object) } };
+  if (!(await at.pay(booking))) throw new Error(`${at.method} did not take the payment of ${ref}`);
 }
 
 /** The provider closes the offering while somebody pays: what arrives buys nothing and must go back. */
@@ -210,7 +224,7 @@ interface Account extends PaymentRow {
 
 /**
  * Rule 3, at rest: every payment is kept, returned, on its way, or in an open case, exactly once; and our rows tell of the
- * same money as the sandbox's ledger, or as the wallets.
+ * same money as the sandboxes' ledgers, or as the wallets.
  * @param notOurs captured by another shop on the same account
  */
 export async function expectBooksToBalance(world: World, notOurs = 0): Promise<void> {
@@ -229,16 +243,16 @@ export async function expectBooksToBalance(world: World, notOurs = 0): Promise<v
     return row.amount_minor !== kept + row.returned_minor + row.on_its_way_minor + row.in_case_minor;
   });
   expect(unbalanced).toEqual([]);
-  const { totals } = await world.sandbox.ledger();
+  const totals = await Promise.all([...world.gateways.values()].map((at) => at.totals()));
   const sum = (of: readonly Account[], amount: (row: Account) => number) =>
     of.reduce((total, row) => total + amount(row), 0);
-  const atStripe = rows.filter((row) => row.gateway !== 'wallet');
+  const atGateways = rows.filter((row) => row.gateway !== 'wallet');
   expect({
-    captured: Object.values(totals).reduce((total, one) => total + one.captured, 0) - notOurs,
-    returned: Object.values(totals).reduce((total, one) => total + one.refunded, 0),
+    captured: totals.reduce((total, one) => total + one.captured, 0) - notOurs,
+    returned: totals.reduce((total, one) => total + one.refunded, 0),
   }).toEqual({
-    captured: sum(atStripe, (row) => row.amount_minor),
-    returned: sum(atStripe, (row) => row.returned_minor - row.by_hand_minor),
+    captured: sum(atGateways, (row) => row.amount_minor),
+    returned: sum(atGateways, (row) => row.returned_minor - row.by_hand_minor),
   });
   const fromWallets = rows.filter((row) => row.gateway === 'wallet');
   expect(await movedInWallets(world)).toEqual({

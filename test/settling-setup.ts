@@ -213,6 +213,18 @@ export async function rewrite(
   await db.raw(source.replaceAll('?', '\\?'));
 }
 
+/** Takes away every unique key and rule that keeps an attempt from being booked twice. */
+export async function withoutUniqueKeys(db: Knex): Promise<void> {
+  await db.raw(`
+    ALTER TABLE bookings DROP CONSTRAINT bookings_pkey CASCADE, DROP CONSTRAINT bookings_reference_key;
+    ALTER TABLE booking_items DROP CONSTRAINT booking_items_pkey;
+    ALTER TABLE payments DROP CONSTRAINT payments_pkey CASCADE;
+    ALTER TABLE payments DROP CONSTRAINT payments_gateway_gateway_payment_id_key;
+    ALTER TABLE messages DROP CONSTRAINT messages_pkey;
+    DROP INDEX payments_one_booked;
+    DROP TRIGGER attempts_legal_transition ON attempts`);
+}
+
 /** SQLSTATE and message of an error. */
 export function describe(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';

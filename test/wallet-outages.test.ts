@@ -1,6 +1,7 @@
 /** A worker that dies while a wallet pays or is paid back, and PostgreSQL away: the money moves once, or not at all. */
 import { ring } from '../src/doorbell';
 import { bookingWorkflowId, reconcileWorkflowId } from '../src/workflows/messages';
+import { walletPoints } from './crash-points';
 import type { CrashPoint } from './crash-worker';
 import { buildCrashWorker, startDyingWorker, withWorker, type DyingWorker } from './crashes-setup';
 import { expectOneEnd, priceMinor, publish, seatsFree, Shopper } from './book-setup';
@@ -44,26 +45,22 @@ async function dieAt(
   expect(await worker.death).toEqual({ signal: 'SIGKILL', said: 'dying\n' });
 }
 
-test.each<[string, CrashPoint['when'], string]>([
-  ['before the commit', 'before', 'rolled back'],
-  ['while the statement is under way', 'during', 'rolled back'],
-  ['after the commit', 'after', 'done'],
-])(
+test.each(walletPoints.filter(([, stage]) => stage === 'open'))(
   'a worker killed in a wallet booking, %s: one debit and one booking',
-  async (_, when, found) => {
+  async (_, __, point) => {
     const slot = await publish(world);
     const start = () => ada.book(slot, 'key', 'wallet');
     const id = ada.bookingId('key');
     let answered: ReturnType<typeof start> | undefined;
     await world.db.transaction(async (trx) => {
       // The statement waits for the wallet at the server until whoever sent it has died.
-      if (when === 'during') await trx('wallets').where({ customer_id: ada.sub }).forUpdate();
-      await dieAt({ commitOf: 'settle_inside', when }, async () => {
+      if (point.when === 'during') await trx('wallets').where({ customer_id: ada.sub }).forUpdate();
+      await dieAt(point, async () => {
         answered = start();
       });
     });
     // Dead after the commit, it is all done already, though nobody was told; before it, nothing is there.
-    if (found === 'done') {
+    if (point.when === 'after') {
       expect(await movementsOf(ada)).toEqual(paidOnce);
     } else {
       await eventually('the end of the dead one’s transaction', async () => {
@@ -110,17 +107,17 @@ async function oweAll(shopper: Shopper): Promise<string> {
 test(
   'a worker killed while a wallet is paid back, before or after the commit: one credit',
   async () => {
-    const grace = new Shopper(world);
-    await credit(world, grace, 10_000);
-    const stories = [
-      { shopper: ada, when: 'before', ref: await oweAll(ada) },
-      { shopper: grace, when: 'after', ref: await oweAll(grace) },
-    ] as const;
+    const stories: { shopper: Shopper; point: CrashPoint; ref: string }[] = [];
+    for (const [, stage, point] of walletPoints) {
+      if (stage !== 'give back') continue;
+      const shopper = new Shopper(world);
+      await credit(world, shopper, 10_000);
+      stories.push({ shopper, point, ref: await oweAll(shopper) });
+    }
     // At once, each on a queue of its own, for both wait half a minute.
-    const play = async ({ shopper, when, ref }: (typeof stories)[number]): Promise<void> => {
+    const play = async ({ shopper, point, ref }: (typeof stories)[number]): Promise<void> => {
       const taskQueue = `paid-back-${shopper.sub}`;
       const rung = { by: 'watch', at: new Date().toISOString() } as const;
-      const point = { commitOf: '"settled_at"', when };
       await dieAt(
         point,
         () => ring(world.temporal, taskQueue, { bookingId: null, gateway: 'wallet', ref }, rung),

@@ -11,8 +11,9 @@ import {
   seatsFree,
   Shopper,
   tracesOf,
+  gatewayOf,
 } from './book-setup';
-import { gateFor, playRounds } from './races-end-to-end-setup';
+import { playRounds } from './races-end-to-end-setup';
 import { auditBooks } from './settling-setup';
 import { balanceOf, credit, movementsOf, walletOf } from './wallet-setup';
 import { startWorld, type Answer, type World } from './world';
@@ -235,7 +236,7 @@ test('wallet and card for the last seat: one booking, and who lost has all of it
     await credit(world, rich, priceMinor);
     const byCard = await other.start(slot);
     const id = String(byCard.id);
-    const gate = await gateFor(world, id, 'payment_intents.retrieve');
+    const gate = await gatewayOf(world, 'stripe').gate('read', id);
     await pay(world, byCard);
     await gate.hold();
     // The wallet before the card, the card before the wallet, and both at the same moment.

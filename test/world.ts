@@ -25,7 +25,8 @@ import { sendBeat } from '../src/notices';
 import { makeDataConverter, makePayloadCodec } from '../src/payloads';
 import { makeLogger, makeMetrics, type Logger } from '../src/telemetry';
 import { makeMailer, makeWorker } from '../src/worker';
-import { atStripeSandbox, type AtGateway } from './at-gateways';
+import type { AtGateway } from './at-gateways';
+import { atStripeSandbox } from './at-stripe';
 import { freshDatabase } from './database';
 import { countPendingCalls } from './pending-calls';
 
