@@ -9,7 +9,7 @@ import {
   type MessageKind,
   type RefundReason,
 } from '../booking';
-import type { CaseRow, RefundRow } from '../database';
+import type { AttemptRow, CaseRow, RefundRow } from '../database';
 import type { RefundState, RefundToSend } from '../gateways/gateway';
 import { caseWorkflowId, type RefundProgress } from '../workflows/messages';
 import { deriveId, gatewayNamed, lockAttempt, readBackLater, type Dependencies } from './dependencies';
@@ -125,12 +125,26 @@ export function isInside({ gateways }: Dependencies, refund: OwedRefund): boolea
 }
 
 /** Marks a refund as done: the row, the attempt, and the one message. */
-export async function recordRefunded(trx: Knex.Transaction, refund: OwedRefund): Promise<void> {
+export async function recordRefunded(
+  deps: Dependencies,
+  trx: Knex.Transaction,
+  refund: OwedRefund,
+): Promise<void> {
   await trx('refunds')
     .where({ id: refund.id })
     .update({ status: 'succeeded', next_look_at: null, settled_at: trx.fn.now() });
+  if (await endsAttempt(trx, refund)) deps.metrics.attempts.inc({ outcome: 'refunded' });
   await moveAttempt(trx, refund, ['refunding', 'needs_attention'], 'refunded');
   await queueMessage(trx, refund, 'payment-refunded');
+}
+
+/** Whether this is how the attempt ends: one that was confirmed and called off, or refunded before, has had its outcome. */
+async function endsAttempt(trx: Knex.Transaction, refund: OwedRefund): Promise<boolean> {
+  if (refund.booking_id === null || !owedByAttempt.includes(refund.reason)) return false;
+  const open = await trx<AttemptRow>('attempts')
+    .where({ booking_id: refund.booking_id, ended_at: null })
+    .first('booking_id');
+  return open !== undefined;
 }
 
 async function queueMessage(trx: Knex.Transaction, refund: OwedRefund, kind: MessageKind): Promise<void> {
@@ -185,10 +199,9 @@ export async function recordRefund(
     }
     if (reached === 'succeeded') {
       if (isInside(deps, refund)) await creditRefund(trx, refund);
-      await recordRefunded(trx, refund);
+      await recordRefunded(deps, trx, refund);
       const overdue = { refund_id: refundId, kind: 'refund-overdue' as const };
       await resolveByItself(trx, overdue, 'The gateway finished the refund after all.');
-      if (owedByAttempt.includes(refund.reason)) deps.metrics.attempts.inc({ outcome: 'refunded' });
       return { refundId, status: 'succeeded' };
     }
     const reason =

@@ -104,7 +104,7 @@ async function recordRefundOfOthers(
     const ours = rows.find((row) => row.id === refund.refundId);
     // What bears our id is read by that id. Once its row has another end, this is money that went back besides.
     if (ours !== undefined && ours.status !== 'succeeded') return;
-    const left = ours === undefined ? await fulfilOwed(trx, rows, refund, seen) : refund.amountMinor;
+    const left = ours === undefined ? await fulfilOwed(deps, trx, rows, refund, seen) : refund.amountMinor;
     const written = await writeExternal(trx, paymentId, refund.refundRef, left);
     deps.metrics.refunds.inc({ reason: 'external', status: 'succeeded' });
     deps.log.warn({
@@ -198,7 +198,7 @@ async function loseDispute(
   const rows = await trx<RefundRow>('refunds').where({ payment_id: payment.id });
   if (rows.some((row) => row.gateway_refund_id === dispute.disputeRef)) return;
   const gone = { refundRef: dispute.disputeRef, amountMinor: dispute.amountMinor };
-  const left = await fulfilOwed(trx, rows, gone, seen);
+  const left = await fulfilOwed(deps, trx, rows, gone, seen);
   const written = await writeExternal(trx, payment.id, dispute.disputeRef, left);
   // Nothing was left to lose: the money had gone back before, and the loss is beyond this payment's account.
   if (written === 0 && left === dispute.amountMinor) return;
