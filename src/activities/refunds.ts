@@ -8,6 +8,7 @@ import {
   type CaseKind,
   type MessageKind,
   type RefundReason,
+  type RefundStatus,
 } from '../booking';
 import type { AttemptRow, CaseRow, RefundRow } from '../database';
 import type { RefundState, RefundToSend } from '../gateways/gateway';
@@ -157,6 +158,14 @@ async function queueMessage(trx: Knex.Transaction, refund: OwedRefund, kind: Mes
   );
 }
 
+/** A refund goes this way only, at every gateway: a word from further back was given earlier, and comes late. */
+const course: readonly RefundStatus[] = ['unsent', 'pending', 'succeeded', 'failed'];
+
+/** The further of two words about the same refund of the gateway. */
+function furtherOf(known: RefundStatus, said: RefundStatus): RefundStatus {
+  return course.indexOf(said) < course.indexOf(known) ? known : said;
+}
+
 /**
  * Writes what the gateway says of a refund.
  * @param asked the refund as it was when the gateway was asked
@@ -183,13 +192,18 @@ export async function recordRefund(
       if (state.status === 'refused') return { refundId, status: refund.status };
       await trx('refunds').where({ id: refundId }).update({ amount_minor: asked.amount_minor });
     }
-    const reached = state.status === 'refused' ? 'failed' : state.status;
+    const said = state.status === 'refused' ? 'failed' : state.status;
+    // Another workflow may have asked later and written first.
+    const overtaken = 'refundRef' in state && state.refundRef === refund.gateway_refund_id;
+    const reached = overtaken ? furtherOf(refund.status, said) : said;
     if (refund.status === reached && reached !== 'failed') return { refundId, status: reached };
     if (state.status !== 'refused') {
       await trx('refunds').where({ id: refundId }).update({ gateway_refund_id: state.refundRef });
     }
-    deps.metrics.refunds.inc({ reason: refund.reason, status: reached });
-    deps.log.info({ event: `refund.${reached}`, refundId, bookingId: refund.booking_id, go: refund.go });
+    if (refund.status !== reached) {
+      deps.metrics.refunds.inc({ reason: refund.reason, status: reached });
+      deps.log.info({ event: `refund.${reached}`, refundId, bookingId: refund.booking_id, go: refund.go });
+    }
     if (reached === 'pending') {
       await trx('refunds')
         .where({ id: refundId })
