@@ -2,6 +2,7 @@
 import type { Knex } from 'knex';
 import { freshDatabase, type FreshDatabase } from './database';
 import { addUnderWay, leftOfRefund, openDesk, readBy, type Desk, type Word } from './refund-races-setup';
+import { withoutRowLocks } from './row-locks';
 
 /** Most rounds until the fault must have been seen. Most are seen in the first. */
 const rounds = 20;
@@ -16,23 +17,6 @@ afterEach(async () => {
   jest.restoreAllMocks();
   await database.close();
 });
-
-/** Rows that the activities ask to lock are only read. */
-function withoutRowLocks(): void {
-  interface Query {
-    sql: string;
-  }
-  interface Driver {
-    _query: (connection: unknown, query: Query) => Promise<unknown>;
-  }
-  // Transactions have a driver of their own, made from the same class.
-  const driver = Object.getPrototypeOf(db.client) as Driver;
-  const send = driver._query;
-  jest.spyOn(driver, '_query').mockImplementation(function (this: Driver, connection, query) {
-    query.sql = query.sql.replace(/ for update$/, '');
-    return send.call(this, connection, query);
-  });
-}
 
 type Left = Awaited<ReturnType<typeof leftOfRefund>> & { errors: string[] };
 
@@ -58,7 +42,7 @@ const oldAnswerStands = { attempt: 'refunded', refund: 'succeeded' };
 const undone = (left: Left): boolean => left.refund === 'succeeded';
 
 describe('the locks on the attempt’s row and the refund’s', () => {
-  beforeEach(withoutRowLocks);
+  beforeEach(() => withoutRowLocks(db));
 
   test('without them an old answer undoes a newer, which is written at the same instant', async () => {
     const left = await playUntil(undone, openDesk(db), ['failed', 'succeeded']);
