@@ -47,7 +47,11 @@ describe('cases', () => {
     });
     expect([...first.body.items, ...rest.body.items].map((one: Json) => one.id)).toEqual(ids);
     const one = await api.call('GET', `/v1/cases/${ids[1]}`, { token: olga });
-    expect(one.body).toMatchObject({ status: 'resolved', resolvedBy: 'olga', note: 'The address was wrong.' });
+    expect(one.body).toMatchObject({
+      status: 'resolved',
+      resolvedBy: 'olga',
+      note: 'The address was wrong.',
+    });
     expect((await api.call('GET', '/v1/cases', { token: await api.token('ada') })).status).toBe(403);
   });
 
