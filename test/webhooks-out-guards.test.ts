@@ -1,4 +1,5 @@
 /** Outgoing webhooks never go inside, are signed by secrets that change without a gap, and survive their courier. */
+import { createActivities } from '../src/activities';
 import { headersOf, postWebhook } from '../src/activities/webhook-post';
 import { lookUp } from '../src/public-address';
 import { buildCrashWorker, startDyingWorker, withWorker } from './crashes-setup';
@@ -130,6 +131,23 @@ test('several that are due at once are taken one by one, whatever the statistics
   });
   await arrived(6);
   await eventually('all delivered', async () => (await rows({ status: 'delivered', tries: 1 })).length === 6);
+});
+
+test('what is finished is kept for 30 days, and what is still queued until it is finished', async () => {
+  const { id } = await register();
+  const far = world.db.raw("now() + interval '1 hour'");
+  const deliveries = [29, 31].flatMap((days) =>
+    (['queued', 'delivered', 'failed'] as const).map((status) => ({
+      ...{ id: `whd_${status}_${days}`, endpoint_id: id, type: 'booking.confirmed', data: '{}', status },
+      subject: `bkg_${status}_${days}`,
+      occurred_at: world.db.raw('now() - make_interval(days => ?)', [days]),
+      next_try_at: status === 'queued' ? far : null,
+    })),
+  );
+  await world.db('webhook_deliveries').insert(deliveries);
+  await createActivities(world.dependencies).forgetOldEvents();
+  const left = (await rows()).map((row) => String(row.id)).sort();
+  expect(left).toEqual(['whd_delivered_29', 'whd_failed_29', 'whd_queued_29', 'whd_queued_31']);
 });
 
 test('a worker that is killed while a receiver has the post leaves it to the next, which posts it under the same id', async () => {
