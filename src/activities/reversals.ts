@@ -146,6 +146,11 @@ async function loseExternal(
   await restoreStatus(trx, payment);
 }
 
+/** Id of the case that a dispute opens. */
+export function disputeCaseId(gateway: string, disputeRef: string): string {
+  return deriveId('case', 'dispute', gateway, disputeRef);
+}
+
 async function recordDispute(
   deps: Dependencies,
   paymentId: string,
@@ -155,7 +160,7 @@ async function recordDispute(
   await deps.db.transaction(async (trx) => {
     const locked = await lockPayment(trx, paymentId);
     const { payment, status } = locked;
-    const caseId = deriveId('case', 'dispute', payment.gateway, dispute.disputeRef);
+    const caseId = disputeCaseId(payment.gateway, dispute.disputeRef);
     const known = await trx<CaseRow>('cases').where({ id: caseId }).first();
     if (dispute.status === 'open') {
       if (known === undefined) await openDispute(deps, trx, payment, caseId, dispute);
