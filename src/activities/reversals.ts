@@ -163,7 +163,9 @@ async function recordDispute(
     const caseId = disputeCaseId(payment.gateway, dispute.disputeRef);
     const known = await trx<CaseRow>('cases').where({ id: caseId }).first();
     if (dispute.status === 'open') {
-      if (known === undefined) await openDispute(deps, trx, payment, caseId, dispute);
+      if (known === undefined || known.resolved_at === null) {
+        await askAboutDisputes(deps, trx, payment, dispute, seen);
+      }
       return;
     }
     const lost = dispute.status === 'lost';
@@ -175,20 +177,35 @@ async function recordDispute(
   });
 }
 
-async function openDispute(
+/**
+ * Opens the case about a payment's open disputes. Where one is open it asks about all of them, also a second one of the same
+ * payment, so its amount is what they hold together, however often anybody looks.
+ */
+async function askAboutDisputes(
   deps: Dependencies,
   trx: Knex.Transaction,
   payment: PaymentRow,
-  caseId: string,
-  seen: DisputeSeen,
+  dispute: DisputeSeen,
+  seen: Reversals,
 ): Promise<void> {
+  const about = { payment_id: payment.id, kind: 'dispute' as const };
+  const decided = await trx<CaseRow>('cases').where(about).whereNotNull('resolved_at').select('id');
+  const idOf = ({ disputeRef }: DisputeSeen) => disputeCaseId(payment.gateway, disputeRef);
+  const held = seen.disputes
+    .filter((one) => one.status === 'open' && !decided.some(({ id }) => id === idOf(one)))
+    .reduce((sum, one) => sum + one.amountMinor, 0);
+  const amountMinor = Math.min(payment.amount_minor - payment.refunded_minor, held);
+  const asking = await trx('cases')
+    .where({ ...about, resolved_at: null })
+    .update({ amount_minor: amountMinor });
+  if (asking > 0) return;
+  const caseId = idOf(dispute);
   deps.log.warn({ event: 'dispute.opened', bookingId: payment.booking_id, caseId });
-  const room = payment.amount_minor - payment.refunded_minor;
   await openFor(trx, payment, {
     caseId,
     kind: 'dispute',
-    amountMinor: Math.min(room, seen.amountMinor),
-    detail: `The payer disputes ${seen.disputeRef} at ${payment.gateway}: ${seen.reason.replaceAll('_', ' ')}. Answer it there.`,
+    amountMinor,
+    detail: `The payer disputes ${dispute.disputeRef} at ${payment.gateway}: ${dispute.reason.replaceAll('_', ' ')}. Answer it there.`,
   });
 }
 
