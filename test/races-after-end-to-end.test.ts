@@ -93,8 +93,10 @@ test('an offering called off while 20 customers pay: who paid gets all of it bac
       // Attempts are closed four a second; those who come last pay first, from the moment when nobody has paid on.
       const before = round * 4;
       const payAt = async (booking: Json, n: number): Promise<number> => {
+        // The first of all are too late, however fast the machine is.
+        if (n < 2) await customers[n]?.until(booking.id, 'canceled', 40_000);
         const late = bookings.length - n - before;
-        if (late > 0) await new Promise((resolve) => setTimeout(resolve, late * 100));
+        if (n >= 2 && late > 0) await new Promise((resolve) => setTimeout(resolve, late * 100));
         return pay(world, booking);
       };
       const answers = bookings.map(payAt);
