@@ -14,7 +14,7 @@ module.exports = {
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
   globalSetup: '<rootDir>/test/servers.ts',
   globalTeardown: '<rootDir>/test/servers-down.ts',
-  // Two cores: more workers only make PostgreSQL and Temporal wait for each other.
-  maxWorkers: 2,
+  // Two cores, and one more: much of a test is waiting, for timers, restarts and gateways that hang.
+  maxWorkers: 3,
   testTimeout: 60_000,
 };

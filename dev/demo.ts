@@ -108,6 +108,7 @@ async function imbalance(stack: Stack): Promise<number> {
 
 function tellWhere(stack: Stack): void {
   say(`\nTemporal UI  ${stack.urls.temporalUi ?? '(your own server)'}`);
+  say(`Temporal     ${stack.temporal.address}   (for its CLI: TEMPORAL_ADDRESS)`);
   say(`API docs     ${stack.urls.api}/docs`);
   if (stack.urls.mail !== undefined) say(`Mail sink    ${stack.urls.mail}`);
   for (const [name, url] of Object.entries(stack.urls.gateways)) {

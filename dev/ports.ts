@@ -27,10 +27,25 @@ export async function freePorts(count: number): Promise<number[]> {
   }
 }
 
-/** One free TCP port of the loopback address. */
-export async function freePort(): Promise<number> {
-  const [port] = await freePorts(1);
-  return port as number;
+/** How often a start may lose its ports to somebody else: once is rare, and five times in a row is no accident. */
+const GOES = 5;
+
+/** The kernel's EADDRINUSE, as Go and PostgreSQL quote it. */
+const TAKEN = /address already in use/i;
+
+/**
+ * Starts a server on ports that were free a moment ago; on others when somebody has taken one in between, as servers
+ * do that open ports of their own while they start.
+ * @param start is given `count` ports; its error must quote the server's
+ */
+export async function onFreePorts<T>(count: number, start: (ports: number[]) => Promise<T>): Promise<T> {
+  for (let go = 1; ; go += 1) {
+    try {
+      return await start(await freePorts(count));
+    } catch (error) {
+      if (go === GOES || !(error instanceof Error && TAKEN.test(error.message))) throw error;
+    }
+  }
 }
 
 /** Whether something accepts connections on this loopback port; false after a second without an answer. */

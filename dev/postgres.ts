@@ -22,7 +22,7 @@ import { promisify } from 'node:util';
 
 import { Client } from 'pg';
 
-import { freePort, LOOPBACK } from './ports';
+import { LOOPBACK, onFreePorts } from './ports';
 import type { Processes } from './processes';
 
 /** A running PostgreSQL server. */
@@ -206,31 +206,11 @@ export async function startPostgres(processes: Processes, options: PostgresOptio
     const data = join(folder, 'data');
     const password = randomBytes(18).toString('base64url');
     await initialise(native, data, user, password);
-    const port = options.port ?? (await freePort());
-    const adminUrl = `postgres://${SUPERUSER}:${password}@${LOOPBACK}:${port}/postgres`;
-    const settings = [
-      `listen_addresses=${LOOPBACK}`,
-      `port=${port}`,
-      // A socket file would be one more door, and needs a folder that is there on every system.
-      'unix_socket_directories=',
-      // Many test files and two application processes, each with a pool.
-      'max_connections=200',
-      'shared_buffers=128MB',
-      ...(options.settings ?? []),
-    ];
-    await processes.start({
-      name,
-      command: join(native, 'bin', 'postgres'),
-      args: ['-D', data, ...settings.flatMap((setting) => ['-c', setting])],
-      env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
-      // An unprivileged user need not be able to read this process's folder.
-      cwd: folder,
-      user,
-      // "Fast shutdown": ends the sessions. On SIGTERM it would wait for them.
-      stopSignal: 'SIGINT',
-      remove: [folder],
-      ready: { probe: () => runSql(adminUrl, 'select 1').then(() => true) },
-    });
+    const serveOn = (port: number): Promise<string> =>
+      serve(processes, options, { name, native, user, folder, data, password, port });
+    const adminUrl = await (options.port === undefined
+      ? onFreePorts(1, ([port]) => serveOn(port as number))
+      : serveOn(options.port));
     return handle(adminUrl, async () => {
       await processes.stop(name);
       rmSync(folder, { recursive: true, force: true });
@@ -239,4 +219,45 @@ export async function startPostgres(processes: Processes, options: PostgresOptio
     if (existsSync(folder)) rmSync(folder, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** A cluster that can be served. */
+interface Cluster {
+  name: string;
+  native: string;
+  user: User | undefined;
+  folder: string;
+  data: string;
+  password: string;
+  port: number;
+}
+
+/** Starts the server process on a cluster; the superuser's connection URL once it answers. */
+async function serve(processes: Processes, options: PostgresOptions, cluster: Cluster): Promise<string> {
+  const { name, native, user, folder, data, password, port } = cluster;
+  const adminUrl = `postgres://${SUPERUSER}:${password}@${LOOPBACK}:${port}/postgres`;
+  const settings = [
+    `listen_addresses=${LOOPBACK}`,
+    `port=${port}`,
+    // A socket file would be one more door, and needs a folder that is there on every system.
+    'unix_socket_directories=',
+    // Many test files and two application processes, each with a pool.
+    'max_connections=200',
+    'shared_buffers=128MB',
+    ...(options.settings ?? []),
+  ];
+  await processes.start({
+    name,
+    command: join(native, 'bin', 'postgres'),
+    args: ['-D', data, ...settings.flatMap((setting) => ['-c', setting])],
+    env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
+    // An unprivileged user need not be able to read this process's folder.
+    cwd: folder,
+    user,
+    // "Fast shutdown": ends the sessions. On SIGTERM it would wait for them.
+    stopSignal: 'SIGINT',
+    remove: [folder],
+    ready: { probe: () => runSql(adminUrl, 'select 1').then(() => true) },
+  });
+  return adminUrl;
 }

@@ -54,6 +54,8 @@ export interface Running {
 interface Entry {
   spec: Spec;
   logFile: string;
+  /** Byte of the log file at which this run began. */
+  from: number;
   keeper: ChildProcess;
   pid: number;
   ended: Promise<Ended>;
@@ -95,13 +97,13 @@ export class Processes {
     const earlier = this.#entries.get(spec.name);
     if (earlier && !earlier.hasEnded) throw new Error(`${spec.name} is already running.`);
     const began = Date.now();
-    const { entry, from } = await this.#launch(spec);
+    const entry = await this.#launch(spec);
     let readyLine = '';
     if (spec.ready) {
       const found = await untilReady(
         spec.ready,
         entry.logFile,
-        from,
+        entry.from,
         spec.readyWithinMs ?? DEFAULT_READY_MS,
         () => !entry.hasEnded,
       );
@@ -118,12 +120,12 @@ export class Processes {
    */
   async run(spec: Omit<Spec, 'ready' | 'readyWithinMs'>): Promise<void> {
     const began = Date.now();
-    const { entry } = await this.#launch(spec);
+    const entry = await this.#launch(spec);
     entry.expected = true;
     const ended = await entry.ended;
     if (ended.code !== 0) {
       throw new Error(
-        `${spec.name} failed (${describe(ended)}). Its last lines, from ${entry.logFile}:\n${await tailOf(entry.logFile)}`,
+        `${spec.name} failed (${describe(ended)}). Its last lines, from ${entry.logFile}:\n${await tailOf(entry.logFile, entry.from)}`,
       );
     }
     this.progress(`${spec.name} is done (${((Date.now() - began) / 1000).toFixed(1)} s)`);
@@ -180,7 +182,7 @@ export class Processes {
     return entry;
   }
 
-  async #launch(spec: Spec): Promise<{ entry: Entry; from: number }> {
+  async #launch(spec: Spec): Promise<Entry> {
     mkdirSync(this.logFolder, { recursive: true, mode: 0o700 });
     const logFile = join(this.logFolder, `${spec.name}.log`);
     const log = openSync(logFile, 'a', 0o600);
@@ -202,7 +204,16 @@ export class Processes {
     });
     closeSync(log);
 
-    const entry: Entry = { spec, logFile, keeper, pid: 0, ended: NEVER, hasEnded: false, expected: false };
+    const entry: Entry = {
+      spec,
+      logFile,
+      from,
+      keeper,
+      pid: 0,
+      ended: NEVER,
+      hasEnded: false,
+      expected: false,
+    };
     entry.ended = endOf(keeper).then((ended) => {
       entry.hasEnded = true;
       if (!entry.expected) this.progress(`${spec.name} ended by itself (${describe(ended)}); see ${logFile}`);
@@ -211,17 +222,17 @@ export class Processes {
     entry.pid = await pidFrom(keeper, spec);
     // A later start keeps the place of the first one, and with it the order of stopping.
     this.#entries.set(spec.name, entry);
-    return { entry, from };
+    return entry;
   }
 
   async #notReady(entry: Entry, afterMs: number): Promise<Error> {
-    const { spec, logFile } = entry;
+    const { spec, logFile, from } = entry;
     entry.expected = true;
     const why = entry.hasEnded
       ? `${spec.name} ended before it was ready (${describe(await entry.ended)})`
       : `${spec.name} was not ready after ${Math.round(afterMs / 1000)} s`;
     if (!entry.hasEnded) await this.stop(spec.name);
-    return new Error(`${why}. Its last lines, from ${logFile}:\n${await tailOf(logFile)}`);
+    return new Error(`${why}. Its last lines, from ${logFile}:\n${await tailOf(logFile, from)}`);
   }
 }
 

@@ -64,9 +64,13 @@ export async function untilReady(
   }
 }
 
-/** The last `lines` lines of a log file, indented for an error message; a sentence when there is nothing to show. */
-export async function tailOf(logFile: string, lines = 15): Promise<string> {
-  const text = await readFile(logFile, 'utf8').catch(() => '');
+/**
+ * The last lines of a log file, indented for an error message; a sentence when there is nothing to show.
+ * @param from byte of the file at which this run of the process began
+ */
+export async function tailOf(logFile: string, from: number, lines = 15): Promise<string> {
+  const whole = await readFile(logFile).catch(() => Buffer.alloc(0));
+  const text = whole.toString('utf8', from);
   const last = text.trimEnd().split('\n').slice(-lines);
   return text.trim() === '' ? '  (it printed nothing)' : last.map((line) => `  ${line}`).join('\n');
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Connection } from '@temporalio/client';
 
 import { searchAttributes } from '../src/workflows/messages';
-import { freePorts, LOOPBACK } from './ports';
+import { freePorts, LOOPBACK, onFreePorts } from './ports';
 import type { Processes } from './processes';
 import type { TemporalCli } from './temporal-cli';
 
@@ -63,11 +63,24 @@ export async function startTemporalServer(
   cli: TemporalCli,
   options: TemporalServerOptions = {},
 ): Promise<TemporalServer> {
-  const [freeGrpc, freeUi] = (await freePorts(2)) as [number, number];
-  const port = options.port ?? freeGrpc;
+  const start = ([freeGrpc, freeUi]: number[]): Promise<TemporalServer> =>
+    startOn(processes, cli, options, {
+      port: options.port ?? (freeGrpc as number),
+      uiPort: options.ui === false ? undefined : (options.ui ?? freeUi),
+    });
+  // What was prescribed would be taken the next time, too.
+  const prescribed = options.port !== undefined || typeof options.ui === 'number';
+  return prescribed ? start(await freePorts(2)) : onFreePorts(2, start);
+}
+
+async function startOn(
+  processes: Processes,
+  cli: TemporalCli,
+  options: TemporalServerOptions,
+  { port, uiPort }: { port: number; uiPort: number | undefined },
+): Promise<TemporalServer> {
   const namespace = 'default';
   const address = `${LOOPBACK}:${port}`;
-  const uiPort = options.ui === false ? undefined : (options.ui ?? freeUi);
   const args = ['server', 'start-dev', '--ip', LOOPBACK, '--port', `${port}`, '--namespace', namespace];
   if (uiPort === undefined) args.push('--headless');
   else args.push('--ui-port', `${uiPort}`);

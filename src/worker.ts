@@ -101,6 +101,7 @@ export async function keepSchedule(temporal: Client, taskQueue: string): Promise
         workflowType: workflowTypes.compare,
         workflowId: comparisonId,
         taskQueue,
+        staticSummary: 'Holds a day at each gateway against our rows',
       },
       // Nights that nobody was up for are made up for, one after the other, each for its own day.
       policies: { overlap: 'BUFFER_ALL', catchupWindow: '3 days' },

@@ -24,8 +24,8 @@ async function openCase(kind: string, more: Record<string, unknown> = {}): Promi
 }
 const resolve = (id: string, body: unknown, token = olga) =>
   api.call('POST', `/v1/cases/${id}/resolve`, { token, body });
-const decide = (id: string, by: string, resolution: string) =>
-  api.db('cases').where({ id }).update({ resolved_at: new Date(), resolved_by: by, resolution });
+const decide = (id: string, by: string, resolution: string, note: string | null = null) =>
+  api.db('cases').where({ id }).update({ resolved_at: new Date(), resolved_by: by, resolution, note });
 
 describe('cases', () => {
   it('are listed by status, newest first, for operators', async () => {
@@ -35,7 +35,7 @@ describe('cases', () => {
     for (let n = 0; n < 3; n += 1) {
       ids.unshift(await openCase('message-failed', { opened_at: new Date(Date.now() + n * 1000) }));
     }
-    await decide(ids[1] ?? '', 'olga', 'resend');
+    await decide(ids[1] ?? '', 'olga', 'resend', 'The address was wrong.');
     const list = async (query: string) =>
       (await api.call('GET', `/v1/cases?${query}`, { token: olga })).body.items.map((one: Json) => one.id);
     expect(await list('')).toEqual([ids[0], ids[2]]);
@@ -47,7 +47,11 @@ describe('cases', () => {
     });
     expect([...first.body.items, ...rest.body.items].map((one: Json) => one.id)).toEqual(ids);
     const one = await api.call('GET', `/v1/cases/${ids[1]}`, { token: olga });
-    expect(one.body).toMatchObject({ kind: 'message-failed', status: 'resolved', resolvedBy: 'olga' });
+    expect(one.body).toMatchObject({
+      status: 'resolved',
+      resolvedBy: 'olga',
+      note: 'The address was wrong.',
+    });
     expect((await api.call('GET', '/v1/cases', { token: await api.token('ada') })).status).toBe(403);
   });
 

@@ -268,7 +268,10 @@ describe('routes', () => {
       ['DELETE', `/v1/carts/${ids['carts']}`],
       ['POST', '/v1/wallet'],
       ['GET', '/v1/wallets/ada'],
-      ['GET', `/v1/bookings/${ids['bookings']}/events`],
+      ['POST', `/v1/bookings/${ids['bookings']}/events`],
+      ['PUT', `/v1/bookings/${ids['bookings']}/events`],
+      ['DELETE', `/v1/offerings/${offering.id}/events`],
+      ['POST', `/v1/offerings/${offering.id}/events`],
       ['GET', '/webhooks/stripe'],
       ['GET', '/.env'],
     ] as const) {

@@ -9,7 +9,6 @@ import { ApplicationFailure } from '@temporalio/common';
 import { ownerMark } from '../src/api/marks';
 import {
   booking,
-  clientOfNobody,
   emptyTemporal,
   slot,
   startApi,
@@ -225,7 +224,6 @@ describe('wishes', () => {
 
   it('after the end are answered from the record alone', async () => {
     for (const [status, retry, cancel] of [
-      ['confirmed', 410, 409],
       ['refunding', 410, 200],
       ['refunded', 410, 200],
       ['needs_attention', 410, 409],
@@ -239,6 +237,50 @@ describe('wishes', () => {
       const back = await wish(id, 'return');
       expect([back.status, back.body.status]).toEqual([202, status]);
     }
+    const id = await writeAttempt(api.db, offering, { status: 'confirmed' });
+    expect((await wish(id, 'retry')).status).toBe(410);
+    expect((await wish(id, 'return')).body.status).toBe('confirmed');
+  });
+
+  it('to cancel what is confirmed are asked of a workflow of their own', async () => {
+    const id = await writeAttempt(api.db, offering, { status: 'confirmed' });
+    const asked: Json[] = [];
+    const cancel = async (answer: () => Promise<unknown>) => {
+      api.temporal.update = (...all) => {
+        asked.push(all);
+        return answer();
+      };
+      const { status, body } = await wish(id, 'cancel', { reason: 'changed my mind' });
+      return [status, status === 200 ? body.status : body.type];
+    };
+    for (const silent of [late, away]) {
+      expect(await cancel(() => Promise.reject(silent()))).toEqual([503, '/problems/unavailable']);
+    }
+    expect(await cancel(() => Promise.reject(refused('not-cancelable')))).toEqual([
+      409,
+      '/problems/not-cancelable',
+    ]);
+    const granted = await cancel(async () => {
+      await api.db('attempts').where({ booking_id: id }).update({ status: 'refunding' });
+      return { status: 'refunding', version: 2, startedBy: 'x' };
+    });
+    expect(granted).toEqual([200, 'refunding']);
+    const [first] = asked;
+    expect(first).toEqual([`cancel/${id}`, 'cancel', [{ reason: 'changed my mind' }]]);
+    expect(asked).toEqual(Array(4).fill(first));
+  });
+
+  it('to cancel are asked again when the workflow ended the moment it was asked', async () => {
+    const id = await writeAttempt(api.db, offering, { status: 'confirmed' });
+    let ended = 2;
+    api.temporal.update = (workflowId) =>
+      Promise.reject(
+        (ended -= 1) >= 0
+          ? new WorkflowNotFoundError('closed', workflowId, undefined)
+          : refused('not-cancelable'),
+      );
+    expect((await wish(id, 'cancel')).status).toBe(409);
+    expect(ended).toBe(-1);
   });
 
   it('that find the workflow just ended are answered by what it left', async () => {
@@ -332,27 +374,5 @@ describe('with PostgreSQL away', () => {
     expect([ready.status, ready.body.detail]).toEqual([503, 'Away: PostgreSQL.']);
     expect((await blind.call('GET', '/healthz')).status).toBe(200);
     expect((await blind.call('GET', '/metrics')).status).toBe(200);
-  });
-});
-
-describe('with Temporal really away', () => {
-  it('a start is 503, and readiness says which is away', async () => {
-    const nobody = clientOfNobody();
-    const alone = await startApi({ client: nobody.client });
-    try {
-      const doctor = await alone.token('doctor', 'catalog');
-      const made = await alone.call('POST', '/v1/offerings', { token: doctor, body: slot() });
-      const answer = await alone.call('POST', '/v1/bookings', {
-        token: ada,
-        key: 'alone',
-        body: booking(made.body.id),
-      });
-      expect([answer.status, answer.body.type]).toEqual([503, '/problems/unavailable']);
-      const ready = await alone.call('GET', '/readyz');
-      expect([ready.status, ready.body.detail]).toEqual([503, 'Away: Temporal.']);
-    } finally {
-      await alone.stop();
-      await nobody.close();
-    }
   });
 });

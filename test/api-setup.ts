@@ -28,6 +28,7 @@ export interface Answer {
 /** What Temporal does in these tests; each throws or answers as the test needs. */
 export interface FakeTemporal {
   open: (input: Json, options: Json) => Promise<unknown>;
+  /** Any other update, whether or not its workflow is started with it. */
   update: (workflowId: string, name: string, args: Json) => Promise<unknown>;
   signal: (workflowId: string, name: string, args: Json) => Promise<void>;
   signalWithStart: (options: Json) => Promise<void>;
@@ -80,8 +81,10 @@ export function emptyTemporal(): FakeTemporal {
 
 function clientOf(fake: FakeTemporal): Client {
   const workflow = {
-    executeUpdateWithStart: (_definition: unknown, options: Json) =>
-      fake.open(options.startWorkflowOperation.options.args[0], options),
+    executeUpdateWithStart: ({ name }: { name: string }, options: Json) => {
+      const { workflowId, args } = options.startWorkflowOperation.options;
+      return name === 'open' ? fake.open(args[0], options) : fake.update(workflowId, name, options.args);
+    },
     signalWithStart: (_type: string, options: Json) => fake.signalWithStart(options),
     getHandle: (workflowId: string) => ({
       executeUpdate: ({ name }: { name: string }, { args }: Json) => fake.update(workflowId, name, args),

@@ -2,8 +2,21 @@
 import type { Client } from '@temporalio/client';
 import type { Knex } from 'knex';
 import { cancelActivities, type CanceledBy } from '../src/activities/cancel';
-import type { Dependencies } from '../src/activities/dependencies';
-import { addAttempts, payingDependencies, priceMinor, settling } from './settling-setup';
+import { lockAttempt, type Dependencies } from '../src/activities/dependencies';
+import { restoreStatus } from '../src/activities/reversals';
+import { endActivities } from '../src/activities/end';
+import type { PaymentRow } from '../src/database';
+import type { Gateway } from '../src/gateways/gateway';
+import {
+  addAttempts,
+  addSlot,
+  describe,
+  payingDependencies,
+  priceMinor,
+  recordCharge,
+  settling,
+} from './settling-setup';
+import { untilWaiting } from './ways-setup';
 
 /** What settling and canceling need; whoever is rung hears nothing. */
 export function quietDependencies(db: Knex): Dependencies {
@@ -20,6 +33,20 @@ export function canceling(deps: Dependencies): (bookingId: string, by: CanceledB
   return async (bookingId, by) => {
     await cancelBooking(bookingId, by);
   };
+}
+
+/** The activity `end`, for a customer who cancels before money is seen. */
+export function ending(deps: Dependencies): (bookingId: string) => Promise<void> {
+  const { end } = endActivities(deps);
+  return async (bookingId) => {
+    await end(bookingId, 'canceled', []);
+  };
+}
+
+/** The same with a gateway that, asked to close a payment, says it is paid. */
+export function whereClosingFindsPaid(deps: Dependencies): Dependencies {
+  const gateway = { ...deps.gateways.get('stub'), close: async () => ({ status: 'paid' }) } as Gateway;
+  return { ...deps, gateways: new Map([['stub', gateway]]) };
 }
 
 /** Attempts for one seat each, whose money is there. */
@@ -45,6 +72,55 @@ export async function callOffAndUndo(deps: Dependencies, offeringId: string): Pr
     await trx.raw('SELECT call_off(?)', [offeringId]);
   });
   for (const id of await standingOn(db, offeringId)) await canceling(deps)(id, 'provider');
+}
+
+/** A booking that a dispute has stopped. */
+export async function addDisputed(deps: Dependencies, offeringId: string): Promise<string> {
+  const [id = ''] = await addBooked(deps, offeringId, 1);
+  await deps.db('attempts').where({ booking_id: id }).update({ status: 'needs_attention' });
+  return id;
+}
+
+/** Writes that the bank decided for us, as the activities do: the booking stands again. */
+export async function winDispute(db: Knex, bookingId: string): Promise<void> {
+  await db.transaction(async (trx) => {
+    await lockAttempt(trx, bookingId);
+    const payment = await trx<PaymentRow>('payments').where({ booking_id: bookingId }).first();
+    if (payment === undefined) throw new Error(`${bookingId} has no payment`);
+    await restoreStatus(trx, payment);
+  });
+}
+
+/**
+ * Cancels a booking of the first and last of three seats while another payer, who saw them free, keeps the first one locked
+ * and is on the way to the last. Returns the errors.
+ */
+export async function cancelWhileLookedAt(deps: Dependencies): Promise<string[]> {
+  const { db } = deps;
+  const offeringId = await addSlot(db, 3);
+  const [booked = ''] = await addAttempts(db, [[{ offeringId, seats: 2, priceMinor }]]);
+  const [between = '', looking = ''] = await addPayers(db, offeringId, 2);
+  const first = await db.transaction();
+  await first('seats').where({ offering_id: offeringId, seat_no: 1 }).forUpdate();
+  const second = await db.transaction();
+  await recordCharge({ ...deps, db: second }, between, between);
+  await first.rollback();
+  const outer = await db.transaction();
+  await recordCharge({ ...deps, db: outer }, booked, booked);
+  const errors: string[] = [];
+  const caught = (error: unknown): unknown => errors.push(describe(error));
+  const settled = settling(deps)(looking).catch(caught);
+  await untilWaiting(db, 1);
+  await outer.commit();
+  await untilWaiting(db, 1);
+  let over = false;
+  const canceled = canceling(deps)(booked, 'customer')
+    .catch(caught)
+    .finally(() => (over = true));
+  await untilWaiting(db, 2, () => over);
+  await second.commit();
+  await Promise.all([settled, canceled]);
+  return errors;
 }
 
 /** Bookings of an offering that stand. */

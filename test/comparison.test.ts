@@ -106,6 +106,40 @@ test('a refund that failed at the gateway, and nobody told us, becomes its own c
   expect(await findings(world, 1)).toHaveLength(1);
 });
 
+test('a dispute that nobody told us of is found, once, and so is its end', async () => {
+  const [one, won] = await live(world, 2, noon);
+  if (!one || !won) throw new Error('Bug: nothing was planted');
+  const other = await world.sandbox.plantPayment({ amount, currency: 'eur', created: noon });
+  await world.sandbox.webhookFault({ kind: 'drop', event: '*', times: null });
+  const ids: string[] = [];
+  for (const ref of [one.ref, won.ref, String(other.paymentIntent)]) {
+    const { id } = await world.sandbox.dispute(ref);
+    await world.sandbox.backdate(id, noon);
+    ids.push(id);
+  }
+  const [disputed = '', wonInTheEnd = ''] = ids;
+  await world.sandbox.closeDispute(wonInTheEnd, 'won');
+  const status = async () =>
+    (await world.db('attempts').where({ booking_id: one.bookingId }).first<{ status: string }>('status'))
+      .status;
+
+  expect(await compareDay(world, day)).toMatchObject([{ rung: 1, caseIds: [] }]);
+  const [found] = await findings(world, 1);
+  expect(found).toMatchObject({ kind: 'dispute', detail: expect.stringContaining(disputed) as unknown });
+  expect(await status()).toBe('needs_attention');
+  const keeper = world.temporal.workflow.getHandle(String(found?.workflow_id));
+  await eventually('its keeper', () => keeper.describe().catch(() => undefined));
+  expect(await compareDay(world, day)).toMatchObject([{ rung: 0, caseIds: [] }]);
+  expect(await findings(world, 1)).toHaveLength(1);
+
+  await world.sandbox.closeDispute(disputed, 'lost');
+  expect(await compareDay(world, day)).toMatchObject([{ rung: 1, caseIds: [] }]);
+  await eventually('the loss', async () => (await status()) === 'refunded');
+  await keeper.result();
+  expect(await compareDay(world, day)).toMatchObject([{ rung: 0, caseIds: [] }]);
+  expect(await findings(world, 1)).toHaveLength(1);
+});
+
 test('money that settling can mend is rung for: no case', async () => {
   const [late] = await live(world, 1, noon);
   if (!late) throw new Error('Bug: nothing was planted');

@@ -104,6 +104,8 @@ test('the loser of a race is told that the money went back, and why', async () =
   const [mail] = await mailsTo(loser.bookingId);
   expect(mail?.subject).toContain('$20.00');
   expect(mail?.text).toContain('arrived before yours');
+  expect(mail?.text).toContain('Depending on your bank');
+  expect(mail?.text).not.toContain('wallet');
 });
 
 test.each(['refuse', 'busy'] as const)(

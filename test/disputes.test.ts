@@ -38,6 +38,28 @@ async function expectVoid(booked: Booked): Promise<void> {
 }
 
 describe.each(orders)('a dispute of a booking, told %s', (order) => {
+  test('and another of the same payment are one case of both amounts, however often anybody looks', async () => {
+    const booked = await bookSlot(world);
+    const { id, ref } = booked;
+    await holdBack(world, ref);
+    const ids: string[] = [];
+    for (const amount of [100, 200]) ids.push((await world.sandbox.dispute(ref, { amount })).id);
+    const asked = async () =>
+      (await casesOf(world, id)).filter((one) => one.resolved_by === null).map((one) => one.amount_minor);
+    for (let look = 0; look < 3; look += 1) {
+      await tellToRest(world, ref, order);
+      expect(await asked()).toEqual([300]);
+    }
+    await expectMoneyToBalance(world, { returned: lostTwice });
+    const [first = '', second = ''] = ids;
+    await world.sandbox.closeDispute(first, 'won');
+    await tellToRest(world, ref, order);
+    expect([await asked(), await statusOf(booked)]).toEqual([[200], 'needs_attention']);
+    await world.sandbox.closeDispute(second, 'won');
+    await tellToRest(world, ref, order);
+    expect([await asked(), await statusOf(booked)]).toEqual([[], 'confirmed']);
+  });
+
   test('is a case; an operator who has settled it gets the booking back', async () => {
     const booked = await bookSlot(world);
     const { id, ref, shopper } = booked;

@@ -32,15 +32,18 @@ const from = new Date('2026-03-01T00:00:00.000Z');
 const to = new Date('2026-03-02T00:00:00.000Z');
 const day = from.getTime() / 1000;
 
+type Listed = Required<Pick<ListedPage, 'payments' | 'refunds' | 'disputes'>>;
+
 /** All pages of the interval; fails when one is unknown. */
-const everything = async (start = from, end = to): Promise<ListedPage & { pages: number }> => {
-  const all: ListedPage & { pages: number } = { status: 'known', payments: [], refunds: [], pages: 0 };
+const everything = async (start = from, end = to) => {
+  const all = { payments: [], refunds: [], disputes: [], pages: 0 } as Listed & { pages: number };
   let cursor: string | undefined;
   do {
     const page = await gateway.list?.(start, end, cursor);
     if (page?.status !== 'known') throw new Error(`page ${all.pages}: ${JSON.stringify(page)}`);
     all.payments.push(...page.payments);
     all.refunds.push(...page.refunds);
+    all.disputes.push(...(page.disputes ?? []));
     all.pages += 1;
     cursor = page.next;
   } while (cursor !== undefined);
@@ -243,7 +246,7 @@ describe('the list of an interval', () => {
     const failed = await control.plantRefund(ref, { amount: 50, status: 'failed', created: day + 30 });
     await control.refundByHand(ref, { amount: 1 });
     const { payments, refunds, pages } = await everything();
-    expect(pages).toBe(2);
+    expect(pages).toBe(3);
     const at = (seconds: number) => new Date((day + seconds) * 1000);
     expect(payments).toEqual([
       { ref: bare.charge, chargeRef: bare.charge, total: { amountMinor: 70, currency: 'USD' }, bookingId: null, capturedAt: at(9) },
@@ -289,7 +292,7 @@ describe('the list of an interval', () => {
     const { payments, refunds, pages } = await everything();
     expect(payments.map(({ chargeRef }) => chargeRef)).toEqual(made);
     expect(new Set(refunds.map(({ refundRef }) => refundRef)).size).toBe(101);
-    expect(pages).toBe(5);
+    expect(pages).toBe(6);
   });
 
   test('shares nothing with its neighbour and leaves nothing between them', async () => {
@@ -313,7 +316,28 @@ describe('the list of an interval', () => {
       status: 'known',
       payments: [],
       refunds: [],
+      next: 'disputes:',
     });
+  });
+
+  test('has the disputes opened in it, and no inquiries', async () => {
+    const { id: ref } = await paid();
+    const dispute = async (created: number, inquiry = false) => {
+      const { id } = await control.dispute(ref, { amount: 100, inquiry });
+      await control.backdate(id, created);
+      return id;
+    };
+    const [lost, asked, early] = [await dispute(day), await dispute(day + 1, true), await dispute(day - 1)];
+    const open = await dispute(day + 2);
+    await control.closeDispute(lost, 'lost');
+    const { disputes } = await everything();
+    expect(disputes).toMatchObject([
+      { disputeRef: open, ref, status: 'open', amountMinor: 100, currency: 'EUR' },
+      { disputeRef: lost, ref, status: 'lost', amountMinor: 100, currency: 'EUR' },
+    ]);
+    expect(JSON.stringify(disputes)).not.toMatch(new RegExp(`${asked}|${early}`));
+    await control.fault({ kind: 'status-429', operation: 'disputes.list' });
+    expect(await gateway.list?.(from, to, 'disputes:')).toMatchObject({ status: 'unknown' });
   });
 });
 

@@ -18,7 +18,7 @@ import {
 const root = join(__dirname, '..');
 
 /** How many requirements each story has. */
-const stories: Readonly<Record<string, number>> = { A: 72, B: 47, C: 56, D: 56 };
+const stories: Readonly<Record<string, number>> = { A: 72, B: 47, C: 56, D: 56, E: 49 };
 
 /** Between the file, the describes and the test in a test's full name. */
 const step = ' › ';

@@ -31,8 +31,13 @@ export async function tellToRest(world: World, ref: string, order: Order, from =
 
 /** Waits until the workflow that looks after a payment waits for nothing, or for a person or the gateway. */
 export async function atRest(world: World, ref: string): Promise<void> {
-  const handle = world.temporal.workflow.getHandle(reconcileWorkflowId('stripe', ref));
-  await eventually(`rest of ${ref}`, async () => {
+  await restOf(world, reconcileWorkflowId('stripe', ref));
+}
+
+/** The same of any workflow. */
+export async function restOf(world: World, workflowId: string): Promise<void> {
+  const handle = world.temporal.workflow.getHandle(workflowId);
+  await eventually(`rest of ${workflowId}`, async () => {
     const now = await handle.describe().catch(() => undefined);
     if (now === undefined || now.status.name !== 'RUNNING') return true;
     const { pendingActivities, pendingWorkflowTask } = now.raw;

@@ -153,6 +153,18 @@ test('a confirmed wallet booking is returned to and retried in vain; canceled, i
   expect(await movementsOf(ada)).toEqual([`refund ${priceMinor}`, `payment ${-priceMinor}`, 'credit 10000']);
 });
 
+test('the mails of a canceled wallet booking say that the money is in the wallet, not at a bank', async () => {
+  const { booking } = await bookedAndPaid();
+  await ada.cancel(booking.id);
+  const texts = await eventually('three mails', async () => {
+    const mails = (await world.mail.messages()).filter((mail) => mail.to.includes(ada.email));
+    return mails.length === 3 && mails.map(({ text }) => text).join('\n');
+  });
+  expect(texts).toContain('€25.00 go back to your wallet.');
+  expect(texts).toContain('because you canceled the booking. It is in your wallet now.');
+  expect(texts).not.toMatch(/bank|on their way/);
+});
+
 test('a wallet attempt that was refused is over: it is neither retried nor canceled', async () => {
   const slot = await publish(world);
   expect((await ada.book(slot, 'poor', 'wallet')).status).toBe(402);

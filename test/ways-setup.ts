@@ -137,7 +137,7 @@ export async function stillborn(db: Knex): Promise<string[]> {
 }
 
 /** Waits until that many sessions of this database wait for a lock, or until there is no need to. */
-async function untilWaiting(db: Knex, count: number, needless = () => false): Promise<void> {
+export async function untilWaiting(db: Knex, count: number, needless = () => false): Promise<void> {
   while (!needless()) {
     const { rows } = await db.raw<{ rows: { waiting: number }[] }>(
       "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",

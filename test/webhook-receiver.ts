@@ -24,6 +24,8 @@ export interface Receiver {
   always: Reply;
   /** Connections opened, whether or not anything came through them. */
   connections: () => number;
+  /** Posts that have arrived and wait for an answer, by now and at most so far. */
+  waiting: { now: number; most: number };
   /** Throws unless the post verifies under the secret. */
   verify(post: Received, secret: string): unknown;
   stop(): Promise<void>;
@@ -55,6 +57,9 @@ export async function startReceiver(): Promise<Receiver> {
         body,
         json: JSON.parse(body),
       });
+      receiver.waiting.now += 1;
+      receiver.waiting.most = Math.max(receiver.waiting.most, receiver.waiting.now);
+      response.on('close', () => (receiver.waiting.now -= 1));
       answer(receiver.replies.shift() ?? receiver.always, response);
     });
   });
@@ -66,6 +71,7 @@ export async function startReceiver(): Promise<Receiver> {
     replies: [],
     always: 204,
     connections: () => connections,
+    waiting: { now: 0, most: 0 },
     verify: ({ body, headers }, secret) => new Webhook(secret).verify(body, headers),
     stop: () =>
       new Promise((resolve) => {

@@ -1,4 +1,5 @@
 /** Outgoing webhooks never go inside, are signed by secrets that change without a gap, and survive their courier. */
+import { createActivities } from '../src/activities';
 import { headersOf, postWebhook } from '../src/activities/webhook-post';
 import { lookUp } from '../src/public-address';
 import { buildCrashWorker, startDyingWorker, withWorker } from './crashes-setup';
@@ -6,6 +7,7 @@ import { openAttempt } from './refunds-setup';
 import {
   arrived,
   book,
+  deliveryThat,
   failedTimes,
   makeDue,
   ops,
@@ -104,6 +106,48 @@ describe('a secret', () => {
       'webhook-signature': 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=',
     });
   });
+});
+
+test('several that are due at once are taken one by one, whatever the statistics say of the table', async () => {
+  await register();
+  await book();
+  await deliveryThat('delivered', (row) => row.status === 'delivered');
+  // As autovacuum may do while there is a single row: the planner then takes the table for that small.
+  await world.db.raw('VACUUM (FULL, ANALYZE) webhook_deliveries');
+  await world.db.transaction(async (trx) => {
+    await trx.raw(
+      `INSERT INTO webhook_deliveries (id, endpoint_id, type, subject, data)
+         SELECT id || n, endpoint_id, type, subject || n, data FROM webhook_deliveries, generate_series(1, 5) AS n`,
+    );
+    // The control: looked for in a subquery, one is not what it finds.
+    await trx.raw('SAVEPOINT control');
+    const { rowCount } = await trx.raw<{ rowCount: number }>(
+      `UPDATE webhook_deliveries AS d SET step = 1 FROM (SELECT id FROM webhook_deliveries
+         WHERE endpoint_id = (SELECT id FROM webhook_endpoints) AND next_try_at <= now()
+         ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS due WHERE d.id = due.id`,
+    );
+    expect(rowCount).toBe(5);
+    await trx.raw('ROLLBACK TO SAVEPOINT control');
+  });
+  await arrived(6);
+  await eventually('all delivered', async () => (await rows({ status: 'delivered', tries: 1 })).length === 6);
+});
+
+test('what is finished is kept for 30 days, and what is still queued until it is finished', async () => {
+  const { id } = await register();
+  const far = world.db.raw("now() + interval '1 hour'");
+  const deliveries = [29, 31].flatMap((days) =>
+    (['queued', 'delivered', 'failed'] as const).map((status) => ({
+      ...{ id: `whd_${status}_${days}`, endpoint_id: id, type: 'booking.confirmed', data: '{}', status },
+      subject: `bkg_${status}_${days}`,
+      occurred_at: world.db.raw('now() - make_interval(days => ?)', [days]),
+      next_try_at: status === 'queued' ? far : null,
+    })),
+  );
+  await world.db('webhook_deliveries').insert(deliveries);
+  await createActivities(world.dependencies).forgetOldEvents();
+  const left = (await rows()).map((row) => String(row.id)).sort();
+  expect(left).toEqual(['whd_delivered_29', 'whd_failed_29', 'whd_queued_29', 'whd_queued_31']);
 });
 
 test('a worker that is killed while a receiver has the post leaves it to the next, which posts it under the same id', async () => {

@@ -171,22 +171,21 @@ describe('a receiver', () => {
   test('that hangs keeps neither mails nor other endpoints waiting', async () => {
     receiver.always = 'hang';
     const other = await startReceiver();
-    Object.assign(world.dependencies.webhooks, { timeoutMs: 15_000 });
+    // Longer than the test may take: a lane that anybody had to wait for would be seen.
+    Object.assign(world.dependencies.webhooks, { timeoutMs: 120_000 });
     try {
       await register();
       await register(undefined, `${other.url}/`);
       for (let n = 0; n < 5; n += 1) await book();
-      // Four lanes, and no more.
-      await eventually('hanging posts', async () => receiver.received.length === 4);
-      const began = Date.now();
+      await eventually('hanging posts', async () => receiver.waiting.now === 4);
       const bookingId = await book();
       await eventually('the mail', async () => {
         const mails = await world.mail.messages();
         return mails.some((mail) => mail.to.includes(`${bookingId}@example.org`));
       });
-      await eventually('the other endpoint', async () => other.received.length === 6);
-      expect(Date.now() - began).toBeLessThan(8_000);
-      expect(receiver.received).toHaveLength(4);
+      await eventually('the other endpoint', async () => other.received.length >= 6);
+      // Four lanes, and no more; those that hung then hang still.
+      expect(receiver.waiting).toEqual({ now: 4, most: 4 });
     } finally {
       Object.assign(world.dependencies.webhooks, { timeoutMs: 2_000 });
       await other.stop();

@@ -59,7 +59,7 @@ export function caseActivities(deps: Dependencies) {
         .update({ next_send_at: trx.fn.now(), tries: 0 });
     } else if (found.refund_id !== null) {
       const refund = await readOwed(trx, found.refund_id);
-      await (action === 'mark-settled' ? recordRefunded(trx, refund) : sendAgain(trx, refund));
+      await (action === 'mark-settled' ? recordRefunded(deps, trx, refund) : sendAgain(trx, refund));
     } else if (found.kind === 'unmatched-payment' && found.payment_id !== null) {
       // The money left by other hands: a row says so, or the balance would miss it.
       await trx('refunds').insert({

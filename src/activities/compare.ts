@@ -8,6 +8,7 @@ import type { PaymentRow, RefundRow, TryRow } from '../database';
 import { ring } from '../doorbell';
 import type { Gateway, ListedPage, PaymentListed, RefundListed } from '../gateways/gateway';
 import type { Ring } from '../workflows/messages';
+import { unheardDisputes } from './compare-disputes';
 import { gatewayNamed, readBackLater, type Dependencies } from './dependencies';
 import { caseOf, type Difference } from './differences';
 import { asSent, readOwed } from './refunds';
@@ -34,7 +35,7 @@ export interface Compared {
   refunds: number;
   /** Of another shop on the same account: counted, never a finding. */
   notOurs: number;
-  /** Money or refunds that were unknown here, and rung for. */
+  /** Money, refunds or disputes that were unknown here, and rung for. */
   rung: number;
   /** Open cases about differences, each of which needs a keeper. */
   caseIds: string[];
@@ -106,6 +107,9 @@ export function compareActivities(deps: Dependencies) {
       }
     }
     await compareRefunds(gateway, page.refunds, found);
+    for (const { ref } of await unheardDisputes(db, gateway.name, page.disputes ?? [])) {
+      await ringFor(gateway, { ref, reversal: true }, found);
+    }
   }
 
   async function compareRefunds(

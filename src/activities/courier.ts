@@ -4,7 +4,7 @@
  */
 import { Context } from '@temporalio/activity';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import type { MessageKind, QuotedItem } from '../booking';
+import { walletMethod, type MessageKind, type QuotedItem } from '../booking';
 import { caseWorkflowId, searchAttributes, workflowTypes } from '../workflows/messages';
 import { deriveId, type Dependencies } from './dependencies';
 import { textsFor } from './mails/languages';
@@ -37,6 +37,8 @@ interface DueMessage {
   paid_minor: number | null;
   paid_currency: string | null;
   reason: string | null;
+  /** Whose payment is given back; null where nothing is. */
+  gateway: string | null;
   provider_name: string | null;
   /** Of a message to a provider: the offerings it tells of. */
   provider_offerings: string[] | null;
@@ -66,12 +68,12 @@ export function courierActivities(deps: Dependencies) {
   async function dueMessages(): Promise<DueMessage[]> {
     const result = await db.raw<{ rows: DueMessage[] }>(
       `SELECT m.booking_id, m.kind, m.recipient, m.locale, m.tries, a.contact, a.quote, a.total_minor, a.currency,
-         b.reference, r.amount_minor AS paid_minor, r.currency AS paid_currency, r.reason,
+         b.reference, r.amount_minor AS paid_minor, r.currency AS paid_currency, r.reason, r.gateway,
          (SELECT min(display_name) FROM providers WHERE id = ANY (m.provider_ids)) AS provider_name,
          (SELECT array_agg(id) FROM offerings WHERE provider_id = ANY (m.provider_ids) AND id IN (
            SELECT item ->> 'offeringId' FROM jsonb_array_elements(a.quote -> 'items') AS item)) AS provider_offerings
        FROM messages m JOIN attempts a USING (booking_id) LEFT JOIN bookings b ON b.id = a.booking_id
-       LEFT JOIN LATERAL (SELECT r.amount_minor, r.reason, p.currency FROM refunds r JOIN payments p ON p.id = r.payment_id
+       LEFT JOIN LATERAL (SELECT r.amount_minor, r.reason, p.currency, p.gateway FROM refunds r JOIN payments p ON p.id = r.payment_id
          WHERE p.booking_id = m.booking_id ORDER BY r.reason = 'external', r.created_at DESC LIMIT 1) AS r ON m.kind NOT IN ('booking-confirmed', 'provider-booked', 'provider-canceled')
        WHERE m.next_send_at <= now() ORDER BY m.next_send_at LIMIT ?`,
       [messagesPerRound],
@@ -96,6 +98,7 @@ export function courierActivities(deps: Dependencies) {
         currency: message.paid_currency ?? message.currency,
       },
       reason: message.reason,
+      toWallet: message.gateway === walletMethod,
     };
     // Counted before the deed: a sender that dies every time must not send for ever. And by one sender only: a courier
     // that was taken for dead may still be at work beside the next.

@@ -2,7 +2,7 @@
 import type { Knex } from 'knex';
 import type { CaseRow, PaymentRow, RefundRow } from '../database';
 import type { RefundSeen, Reversals } from '../gateways/gateway';
-import { deriveId } from './dependencies';
+import { deriveId, type Dependencies } from './dependencies';
 import { readOwed, recordRefunded, resolveByItself } from './refunds';
 
 /** Money that left a payment by other hands. */
@@ -15,6 +15,7 @@ type Gone = Pick<RefundSeen, 'refundRef' | 'amountMinor'>;
  * @returns what is left of that money
  */
 export async function fulfilOwed(
+  deps: Dependencies,
   trx: Knex.Transaction,
   rows: readonly RefundRow[],
   gone: Gone,
@@ -42,7 +43,7 @@ export async function fulfilOwed(
     await trx('refunds')
       .where({ id: row.id })
       .update({ gateway_refund_id: gone.refundRef, go: trx.raw('go + 1') });
-    await recordRefunded(trx, await readOwed(trx, row.id));
+    await recordRefunded(deps, trx, await readOwed(trx, row.id));
     await resolveByItself(trx, { refund_id: row.id }, 'The money was given back at the gateway.');
   }
   return left;

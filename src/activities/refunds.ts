@@ -8,8 +8,9 @@ import {
   type CaseKind,
   type MessageKind,
   type RefundReason,
+  type RefundStatus,
 } from '../booking';
-import type { CaseRow, RefundRow } from '../database';
+import type { AttemptRow, CaseRow, RefundRow } from '../database';
 import type { RefundState, RefundToSend } from '../gateways/gateway';
 import { caseWorkflowId, type RefundProgress } from '../workflows/messages';
 import { deriveId, gatewayNamed, lockAttempt, readBackLater, type Dependencies } from './dependencies';
@@ -128,12 +129,26 @@ export function isInside({ gateways }: Dependencies, refund: OwedRefund): boolea
 }
 
 /** Marks a refund as done: the row, the attempt, and the one message. */
-export async function recordRefunded(trx: Knex.Transaction, refund: OwedRefund): Promise<void> {
+export async function recordRefunded(
+  deps: Dependencies,
+  trx: Knex.Transaction,
+  refund: OwedRefund,
+): Promise<void> {
   await trx('refunds')
     .where({ id: refund.id })
     .update({ status: 'succeeded', next_look_at: null, settled_at: trx.fn.now() });
+  if (await endsAttempt(trx, refund)) deps.metrics.attempts.inc({ outcome: 'refunded' });
   await moveAttempt(trx, refund, ['refunding', 'needs_attention'], 'refunded');
   await queueMessage(trx, refund, 'payment-refunded');
+}
+
+/** Whether this is how the attempt ends: one that was confirmed and called off, or refunded before, has had its outcome. */
+async function endsAttempt(trx: Knex.Transaction, refund: OwedRefund): Promise<boolean> {
+  if (refund.booking_id === null || !owedByAttempt.includes(refund.reason)) return false;
+  const open = await trx<AttemptRow>('attempts')
+    .where({ booking_id: refund.booking_id, ended_at: null })
+    .first('booking_id');
+  return open !== undefined;
 }
 
 async function queueMessage(trx: Knex.Transaction, refund: OwedRefund, kind: MessageKind): Promise<void> {
@@ -144,6 +159,14 @@ async function queueMessage(trx: Knex.Transaction, refund: OwedRefund, kind: Mes
      ON CONFLICT DO NOTHING`,
     [kind, refund.booking_id],
   );
+}
+
+/** A refund goes this way only, at every gateway: a word from further back was given earlier, and comes late. */
+const course: readonly RefundStatus[] = ['unsent', 'pending', 'succeeded', 'failed'];
+
+/** The further of two words about the same refund of the gateway. */
+function furtherOf(known: RefundStatus, said: RefundStatus): RefundStatus {
+  return course.indexOf(said) < course.indexOf(known) ? known : said;
 }
 
 /**
@@ -172,13 +195,18 @@ export async function recordRefund(
       if (state.status === 'refused') return { refundId, status: refund.status };
       await trx('refunds').where({ id: refundId }).update({ amount_minor: asked.amount_minor });
     }
-    const reached = state.status === 'refused' ? 'failed' : state.status;
+    const said = state.status === 'refused' ? 'failed' : state.status;
+    // Another workflow may have asked later and written first.
+    const overtaken = 'refundRef' in state && state.refundRef === refund.gateway_refund_id;
+    const reached = overtaken ? furtherOf(refund.status, said) : said;
     if (refund.status === reached && reached !== 'failed') return { refundId, status: reached };
     if (state.status !== 'refused') {
       await trx('refunds').where({ id: refundId }).update({ gateway_refund_id: state.refundRef });
     }
-    deps.metrics.refunds.inc({ reason: refund.reason, status: reached });
-    deps.log.info({ event: `refund.${reached}`, refundId, bookingId: refund.booking_id, go: refund.go });
+    if (refund.status !== reached) {
+      deps.metrics.refunds.inc({ reason: refund.reason, status: reached });
+      deps.log.info({ event: `refund.${reached}`, refundId, bookingId: refund.booking_id, go: refund.go });
+    }
     if (reached === 'pending') {
       await trx('refunds')
         .where({ id: refundId })
@@ -188,10 +216,9 @@ export async function recordRefund(
     }
     if (reached === 'succeeded') {
       if (isInside(deps, refund)) await creditRefund(trx, refund);
-      await recordRefunded(trx, refund);
+      await recordRefunded(deps, trx, refund);
       const overdue = { refund_id: refundId, kind: 'refund-overdue' as const };
       await resolveByItself(trx, overdue, 'The gateway finished the refund after all.');
-      if (owedByAttempt.includes(refund.reason)) deps.metrics.attempts.inc({ outcome: 'refunded' });
       return { refundId, status: 'succeeded' };
     }
     const reason =

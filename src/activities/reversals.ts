@@ -104,7 +104,7 @@ async function recordRefundOfOthers(
     const ours = rows.find((row) => row.id === refund.refundId);
     // What bears our id is read by that id. Once its row has another end, this is money that went back besides.
     if (ours !== undefined && ours.status !== 'succeeded') return;
-    const left = ours === undefined ? await fulfilOwed(trx, rows, refund, seen) : refund.amountMinor;
+    const left = ours === undefined ? await fulfilOwed(deps, trx, rows, refund, seen) : refund.amountMinor;
     const written = await writeExternal(trx, paymentId, refund.refundRef, left);
     deps.metrics.refunds.inc({ reason: 'external', status: 'succeeded' });
     deps.log.warn({
@@ -146,6 +146,11 @@ async function loseExternal(
   await restoreStatus(trx, payment);
 }
 
+/** Id of the case that a dispute opens. */
+export function disputeCaseId(gateway: string, disputeRef: string): string {
+  return deriveId('case', 'dispute', gateway, disputeRef);
+}
+
 async function recordDispute(
   deps: Dependencies,
   paymentId: string,
@@ -155,10 +160,12 @@ async function recordDispute(
   await deps.db.transaction(async (trx) => {
     const locked = await lockPayment(trx, paymentId);
     const { payment, status } = locked;
-    const caseId = deriveId('case', 'dispute', payment.gateway, dispute.disputeRef);
+    const caseId = disputeCaseId(payment.gateway, dispute.disputeRef);
     const known = await trx<CaseRow>('cases').where({ id: caseId }).first();
     if (dispute.status === 'open') {
-      if (known === undefined) await openDispute(deps, trx, payment, caseId, dispute);
+      if (known === undefined || known.resolved_at === null) {
+        await askAboutDisputes(deps, trx, payment, dispute, seen);
+      }
       return;
     }
     const lost = dispute.status === 'lost';
@@ -170,20 +177,35 @@ async function recordDispute(
   });
 }
 
-async function openDispute(
+/**
+ * Opens the case about a payment's open disputes. Where one is open it asks about all of them, also a second one of the same
+ * payment, so its amount is what they hold together, however often anybody looks.
+ */
+async function askAboutDisputes(
   deps: Dependencies,
   trx: Knex.Transaction,
   payment: PaymentRow,
-  caseId: string,
-  seen: DisputeSeen,
+  dispute: DisputeSeen,
+  seen: Reversals,
 ): Promise<void> {
+  const about = { payment_id: payment.id, kind: 'dispute' as const };
+  const decided = await trx<CaseRow>('cases').where(about).whereNotNull('resolved_at').select('id');
+  const idOf = ({ disputeRef }: DisputeSeen) => disputeCaseId(payment.gateway, disputeRef);
+  const held = seen.disputes
+    .filter((one) => one.status === 'open' && !decided.some(({ id }) => id === idOf(one)))
+    .reduce((sum, one) => sum + one.amountMinor, 0);
+  const amountMinor = Math.min(payment.amount_minor - payment.refunded_minor, held);
+  const asking = await trx('cases')
+    .where({ ...about, resolved_at: null })
+    .update({ amount_minor: amountMinor });
+  if (asking > 0) return;
+  const caseId = idOf(dispute);
   deps.log.warn({ event: 'dispute.opened', bookingId: payment.booking_id, caseId });
-  const room = payment.amount_minor - payment.refunded_minor;
   await openFor(trx, payment, {
     caseId,
     kind: 'dispute',
-    amountMinor: Math.min(room, seen.amountMinor),
-    detail: `The payer disputes ${seen.disputeRef} at ${payment.gateway}: ${seen.reason.replaceAll('_', ' ')}. Answer it there.`,
+    amountMinor,
+    detail: `The payer disputes ${dispute.disputeRef} at ${payment.gateway}: ${dispute.reason.replaceAll('_', ' ')}. Answer it there.`,
   });
 }
 
@@ -198,7 +220,7 @@ async function loseDispute(
   const rows = await trx<RefundRow>('refunds').where({ payment_id: payment.id });
   if (rows.some((row) => row.gateway_refund_id === dispute.disputeRef)) return;
   const gone = { refundRef: dispute.disputeRef, amountMinor: dispute.amountMinor };
-  const left = await fulfilOwed(trx, rows, gone, seen);
+  const left = await fulfilOwed(deps, trx, rows, gone, seen);
   const written = await writeExternal(trx, payment.id, dispute.disputeRef, left);
   // Nothing was left to lose: the money had gone back before, and the loss is beyond this payment's account.
   if (written === 0 && left === dispute.amountMinor) return;

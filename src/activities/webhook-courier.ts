@@ -90,14 +90,17 @@ export function webhookCourier(deps: Dependencies) {
    * once, as after a pause longer than a heartbeat, take different ones.
    */
   async function claim(endpointId: string): Promise<Claimed | undefined> {
+    // Materialized: looked for once. As a subquery it may be run for each row it is joined to (seen when the table's statistics
+    // told of one row), each time skips what this statement has just claimed, and so claims everything that is due.
     const result = await db.raw<{ rows: Claimed[] }>(
-      `UPDATE webhook_deliveries AS d SET tries = d.tries + 1, step = d.step + 1,
+      `WITH due AS MATERIALIZED (SELECT id FROM webhook_deliveries WHERE endpoint_id = ? AND next_try_at <= now()
+         ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+       UPDATE webhook_deliveries AS d SET tries = d.tries + 1, step = d.step + 1,
          next_try_at = now() + make_interval(secs => ? + coalesce((?::integer[])[d.step + 1], 0))
-       FROM (SELECT id FROM webhook_deliveries WHERE endpoint_id = ? AND next_try_at <= now()
-           ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS due, webhook_endpoints AS e
+       FROM due, webhook_endpoints AS e
        WHERE d.id = due.id AND e.id = d.endpoint_id AND e.status = 'enabled'
        RETURNING d.*, e.url, e.secret, CASE WHEN e.old_secret_until > now() THEN e.old_secret END AS old_secret`,
-      [lostAfterSeconds, gapsSeconds, endpointId],
+      [endpointId, lostAfterSeconds, gapsSeconds],
     );
     return result.rows[0];
   }

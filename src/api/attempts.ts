@@ -60,7 +60,7 @@ function startOperation(deps: ApiDependencies, input: BookInput) {
   // What a cart holds is read, and shown, when the attempt opens.
   const offeringIds = items.map((item) => item.offeringId);
   const seats = items.reduce((sum, item) => sum + item.seats, 0);
-  const wanted = cartId === undefined ? `${seats} seat(s) in ${offeringIds.length} offering(s)` : 'a cart';
+  const wanted = cartId === undefined ? `seats: ${seats}, offerings: ${offeringIds.length}` : 'a cart';
   const method = payment?.method ?? 'none';
   const shown: SearchAttributePair[] = [
     { key: searchAttributes.bookingStatus, value: 'awaiting_payment' },

@@ -40,6 +40,7 @@ const caseView = z
     resolvedAt: instantShown.optional(),
     resolvedBy: z.string().optional(),
     resolution: z.enum(actions).optional(),
+    note: z.string().optional(),
   })
   .meta({ id: 'Case' });
 type CaseView = z.infer<typeof caseView>;
@@ -243,5 +244,6 @@ function show(row: ListedCase): CaseView {
     ...(row.resolved_at === null ? {} : { resolvedAt: row.resolved_at.toISOString() }),
     ...(row.resolved_by === null ? {} : { resolvedBy: row.resolved_by }),
     ...(row.resolution === null ? {} : { resolution: row.resolution }),
+    ...(row.note === null ? {} : { note: row.note }),
   };
 }

@@ -179,11 +179,19 @@ export interface RefundListed extends RefundSeen {
   createdAt: Date;
 }
 
-/** One page of what the gateway took and gave back; either list may be empty on any page. */
+/** A dispute in a list of the gateway's. */
+export interface DisputeListed extends DisputeSeen {
+  /** The payment object the money came in by, as in `PaymentListed`. */
+  ref: string;
+}
+
+/** One page of what the gateway took and gave back; any list may be empty on any page. */
 export interface ListedPage {
   status: 'known';
   payments: PaymentListed[];
   refunds: RefundListed[];
+  /** Missing where the gateway lists none, or none on this page. */
+  disputes?: DisputeListed[];
   /** To be handed in for the next page; missing on the last one. */
   next?: string;
 }
@@ -245,7 +253,7 @@ export interface Gateway extends PaymentMethod {
   /** Reads what took money back from a payment object, ours or not. `missing`: the gateway knows no such object. */
   reversals(ref: string): Promise<Reversals | { status: 'missing' } | Unknown>;
   /**
-   * Lists captured payments and refunds that came to be from `from` until just before `to`, of the whole account, other
+   * Lists captured payments, refunds and disputes that came to be from `from` until just before `to`, of the whole account, other
    * shops' too. Neighbouring intervals share nothing and leave nothing out. `to` should be past, or what comes to be
    * between two pages may be missing. One page, and one call, at a time: the pace is the caller's.
    * @param cursor `next` of the page before, with the same interval

@@ -5,6 +5,7 @@
  */
 import type Stripe from 'stripe';
 import type {
+  DisputeListed,
   DisputeSeen,
   ListedPage,
   PaymentListed,
@@ -101,8 +102,8 @@ function disputeStatus(dispute: Stripe.Dispute): DisputeSeen['status'] | undefin
 }
 
 /**
- * One page of the charges captured in an interval, and after the last of those, one page of its refunds. The cursor names
- * the list and the object to go on after. Charges and not intents, because an intent is as old as its opening, and its
+ * One page of the charges captured in an interval; after the last of those, of its refunds; then of the disputes opened in
+ * it (docs.stripe.com/api/disputes/list). The cursor names the list and the object to go on after. Charges and not intents, because an intent is as old as its opening, and its
  * money may come on the next day; a charge carries a copy of the intent's metadata (docs.stripe.com/metadata).
  * Cards are captured as their charge is made; a delayed method's charge would be listed under the day it was begun.
  */
@@ -124,9 +125,14 @@ export async function listed(
       const next = hasMore ? `charges:${data.at(-1)?.id ?? ''}` : 'refunds:';
       return { status: 'known', payments: data.filter(isCaptured).map(paymentListed), refunds: [], next };
     }
-    const { data, has_more: hasMore } = await stripe.refunds.list(wanted);
-    const next = hasMore ? { next: `refunds:${data.at(-1)?.id ?? ''}` } : {};
-    return { status: 'known', payments: [], refunds: data.map(refundListed), ...next };
+    if (kind === 'refunds') {
+      const { data, has_more: hasMore } = await stripe.refunds.list(wanted);
+      const next = hasMore ? `refunds:${data.at(-1)?.id ?? ''}` : 'disputes:';
+      return { status: 'known', payments: [], refunds: data.map(refundListed), next };
+    }
+    const { data, has_more: hasMore } = await stripe.disputes.list(wanted);
+    const next = hasMore ? { next: `disputes:${data.at(-1)?.id ?? ''}` } : {};
+    return { status: 'known', payments: [], refunds: [], disputes: data.flatMap(disputeListed), ...next };
   } catch (error) {
     return unknown(error);
   }
@@ -158,6 +164,13 @@ function refundListed(refund: Stripe.Refund): RefundListed {
     currency: refund.currency.toUpperCase(),
     createdAt: new Date(refund.created * 1000),
   };
+}
+
+/** None for what moved no money. */
+function disputeListed(dispute: Stripe.Dispute): DisputeListed[] {
+  const seen = disputeSeen(dispute);
+  const ref = idOf(dispute.payment_intent) ?? idOf(dispute.charge) ?? dispute.id;
+  return seen === undefined ? [] : [{ ...seen, ref }];
 }
 
 function idOf(object: string | { id: string } | null): string | undefined {

@@ -13,7 +13,9 @@ export function attendCase(input: AttendCaseInput): Promise<void> {
 
 async function attend(input: AttendCaseInput): Promise<void> {
   const inbox = openInbox();
-  setCurrentDetails('A person must decide. Send the signal resolveCase with {caseId, action, note, by}.');
+  setCurrentDetails(
+    `A person must decide case ${input.caseId}. Send the signal resolveCase with {caseId, action, note, by}.`,
+  );
   for (;;) {
     const resolution = await inbox.resolutionOf(input.caseId, () => false);
     if (resolution === undefined) continue;

@@ -1,5 +1,5 @@
 /** Giving money back, until the gateway's last word. Never gives up: what it cannot do becomes a case that a person decides. */
-import { condition } from '@temporalio/workflow';
+import { condition, setCurrentDetails } from '@temporalio/workflow';
 import type { Inbox } from './inbox';
 import { startKeeper } from './keeper';
 import type { RefundProgress } from './messages';
@@ -20,7 +20,11 @@ export async function giveBack(inbox: Inbox, refundId: string, tell: Tell): Prom
   while (progress.status !== 'succeeded') {
     if (progress.caseId !== undefined) {
       tell('needs_attention');
+      setCurrentDetails(
+        `The money should go back and did not. A person must decide case ${progress.caseId}.`,
+      );
       progress = await askOperator(inbox, progress.caseId, progress);
+      setCurrentDetails('A person decided, or the gateway did: what is still owed is on its way back.');
     } else if (progress.status === 'unsent') {
       progress = await send(refundId);
     } else {

@@ -42,9 +42,16 @@ function paid(facts: MailFacts): string {
 }
 
 function comesBack(facts: MailFacts): string {
-  return facts.reason === null
-    ? 'Nothing is to be given back.'
+  if (facts.reason === null) return 'Nothing is to be given back.';
+  return facts.toWallet
+    ? `${price(facts.total)} go back to your wallet.`
     : `${price(facts.total)} are on their way back to you. You will hear from us when they are sent.`;
+}
+
+function isBack(facts: MailFacts): string {
+  return facts.toWallet
+    ? 'It is in your wallet now.'
+    : 'Depending on your bank it can take some days until you see it.';
 }
 
 function because(facts: MailFacts): string {
@@ -70,7 +77,7 @@ export const english: Texts = {
   }),
   'payment-refunded': (facts) => ({
     subject: `Your payment of ${price(facts.total)} has been given back`,
-    text: `Hello ${facts.name},\n\nwe gave you ${price(facts.total)} back, because ${because(facts)}. Depending on your bank it can take some days until you see it.\n\nIt was for:\n\n${lines(facts)}\n\nIf you write to us, quote ${facts.bookingId}.\n`,
+    text: `Hello ${facts.name},\n\nwe gave you ${price(facts.total)} back, because ${because(facts)}. ${isBack(facts)}\n\nIt was for:\n\n${lines(facts)}\n\nIf you write to us, quote ${facts.bookingId}.\n`,
   }),
   'refund-failed': (facts) => ({
     subject: `Giving back your payment of ${price(facts.total)} takes longer`,

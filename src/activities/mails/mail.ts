@@ -13,6 +13,8 @@ export interface MailFacts {
   total: Money;
   /** Why the money goes back; null when it bought the booking. */
   reason: string | null;
+  /** Whether it goes back to the customer's wallet, where it is at once. */
+  toWallet: boolean;
 }
 
 /** Texts of one language, by kind of message. */
