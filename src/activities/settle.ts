@@ -30,7 +30,7 @@ interface Captured {
 }
 
 /** References to choose from: 50 bits clash once in millions, and the second choice settles it. */
-export function referencesFor(bookingId: string): string[] {
+function referencesFor(bookingId: string): string[] {
   return ['', '\u0000second'].map((salt) =>
     makeReference(
       createHash('sha256')
