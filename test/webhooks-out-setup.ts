@@ -74,8 +74,10 @@ export async function change(to: Record<string, Knex.Raw | number>): Promise<voi
   await world.db('webhook_deliveries').update(to);
 }
 
-/** The next post comes after seconds to hours; it is due now. */
-export const makeDue = () => change({ next_try_at: world.db.fn.now() });
+/** The next post comes after seconds to hours; it is due now, unless the courier was faster. */
+export async function makeDue(): Promise<void> {
+  await world.db('webhook_deliveries').where({ status: 'queued' }).update({ next_try_at: world.db.fn.now() });
+}
 
 /** The delivery once it was posted that often and not taken. */
 export function failedTimes(tries: number): Promise<Json> {
