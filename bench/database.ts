@@ -8,8 +8,8 @@ import { Processes, stopOnSignals } from '../dev/processes';
 import { openDatabase } from '../src/database';
 import { migrateSchema } from '../src/migrate';
 
-/** Runs with the URL of a database that is gone afterwards. */
-export async function withDatabase(use: (url: string) => Promise<void>): Promise<void> {
+/** Runs with the URL of a database that is gone afterwards, and with a place for further processes, which are ended then too. */
+export async function withDatabase(use: (url: string, processes: Processes) => Promise<void>): Promise<void> {
   const { DATABASE_URL: given } = process.env;
   const logs = mkdtempSync(join(tmpdir(), 'payfirst-bench-logs-'));
   const processes = new Processes(logs);
@@ -23,7 +23,7 @@ export async function withDatabase(use: (url: string) => Promise<void>): Promise
       const db = openDatabase(url, { poolMax: 1, name: 'bench-setup' });
       await migrateSchema(db);
       await db.destroy();
-      await use(url);
+      await use(url, processes);
     } finally {
       await runSql(postgres.adminUrl, `DROP DATABASE ${name} WITH (FORCE)`);
     }

@@ -60,7 +60,7 @@ export function gatewaySteps({ place, stack, mail }: Stage): Step[] {
     const workshop = await slot('A workshop', 15);
     const xia = new Customer(place, 'Xia');
     const started = await xia.want({ items: [{ offeringId: workshop.id }], method: 'phonepe' });
-    await forge(phonepe, started);
+    await forge(phonepe, xia, started);
     const gate = { name: `webhook-of-${started.id}`, event: 'checkout.order.completed' as const };
     await phonepe.gate({ ...gate, match: { order: started.payment.gatewayRef ?? '' } });
     await xia.pay(started);
@@ -80,17 +80,16 @@ export function gatewaySteps({ place, stack, mail }: Stage): Step[] {
   }
 
   /** A body of anybody's making under the right header, before any money came. */
-  async function forge(phonepe: PhonepeControl, { id, payment }: Booking): Promise<void> {
-    const payload = { merchantOrderId: payment.gatewayRef, state: 'COMPLETED', amount: price };
+  async function forge(phonepe: PhonepeControl, customer: Customer, started: Booking): Promise<void> {
+    const payload = { merchantOrderId: started.payment.gatewayRef, state: 'COMPLETED', amount: price };
     const status = await phonepe.forge({ event: 'checkout.order.completed', payload });
     check(status === 200, 'a forged body under the right header is taken as a ring');
-    const reader = new Customer(place, 'Xia');
     await eventually(
       'it was looked at',
       async () => (await phonepe.ledger()).requests.some((one) => one.operation === 'orders.status'),
       10,
     );
-    const { status: now } = await reader.read({ id } as Booking);
+    const { status: now } = await customer.read(started);
     check(now === 'awaiting_payment', 'and confirms nothing');
   }
 

@@ -1,4 +1,4 @@
-import { atPhonepeSandbox } from './gateway-at-phonepe';
+import { atPhonepeSandbox } from './gateway-counterpart-phonepe';
 import { gatewayContract } from './gateway-contract';
 
 const neverCloses = 'nothing ends an order but its payment or its time';

@@ -1,4 +1,4 @@
-import { atRazorpaySandbox } from './gateway-at-razorpay';
+import { atRazorpaySandbox } from './gateway-counterpart-razorpay';
 import { gatewayContract } from './gateway-contract';
 
 const neverCloses = 'nothing ends an order but its payment';

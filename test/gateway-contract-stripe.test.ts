@@ -1,4 +1,4 @@
-import { atAnyStripe, atStripeSandbox } from './gateway-at-stripe';
+import { atAnyStripe, atStripeSandbox } from './gateway-counterpart-stripe';
 import { gatewayContract } from './gateway-contract';
 
 const oneIntent = 'an intent is paid once';
