@@ -17,7 +17,7 @@ import { lookUp } from '../src/public-address';
 import { makeLogger, makeMetrics } from '../src/telemetry';
 import { gatewayNames, planGateways, type GatewayPlan } from '../dev/gateways';
 import { freePorts, LOOPBACK } from '../dev/ports';
-import { Processes } from '../dev/processes';
+import { type Processes } from '../dev/processes';
 import { connectPhonepeSandbox } from '../sandbox/phonepe/control';
 import { withDatabase } from './database';
 
@@ -71,7 +71,7 @@ async function startGateways(processes: Processes): Promise<{ gateways: Gateway[
     DATABASE_URL: 'postgres://nowhere',
     AUTH_JWT_SECRET: 'a secret for the bench only, long enough for HS256',
     APP_SECRET: 'an application secret for the bench',
-    ...Object.assign({}, ...settings),
+    ...Object.fromEntries(settings.flatMap((one) => Object.entries(one))),
   });
   return { gateways: [...configuredGateways(config).values()], plans };
 }
