@@ -105,7 +105,9 @@ export class Shopper {
     const { status, body } = await this.book(wanted, key, method);
     // Twenty at once can be more than the machine opens in time; then a client follows the status.
     if (status === 202) return this.until(String(body.id), (now) => now.payment?.gatewayRef !== undefined);
-    if (status !== 201) throw new Error(`A start was answered ${status}: ${JSON.stringify(body)}`);
+    // 200: it was opened just after the API stopped waiting for the answer.
+    if (status !== 201 && status !== 200)
+      throw new Error(`A start was answered ${status}: ${JSON.stringify(body)}`);
     return body;
   }
 

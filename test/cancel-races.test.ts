@@ -29,8 +29,9 @@ import {
   settling,
   statusesOf,
 } from './settling-setup';
+import { activityRounds } from './tiers';
 
-const rounds = 50;
+const rounds = activityRounds;
 
 let database: FreshDatabase;
 let db: Knex;

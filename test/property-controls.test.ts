@@ -6,6 +6,7 @@ import type { Knex } from 'knex';
 import { freshDatabase, type FreshDatabase } from './database';
 import { commitHastily, play } from './property-play';
 import { rewrite } from './settling-setup';
+import { isLong } from './tiers';
 
 jest.mock('@temporalio/workflow', () => ({
   ...jest.requireActual<object>('@temporalio/workflow'),
@@ -15,10 +16,14 @@ jest.mock('@temporalio/workflow', () => ({
 /** Most lists until the fault must have been found. Most are found within the first twenty. */
 const listsMax = 400;
 
-/** Each guard, how it is switched off, and what is found then. */
-const guards: [guard: string, off: (db: Knex) => Promise<void>, found: RegExp][] = [
+/**
+ * Each guard, a start value that finds it soon, how it is switched off, and what is found then. `TEST_TIER=long` begins
+ * anywhere instead. Who is faster at the same moment no start value decides, so the search goes on where one has not found it.
+ */
+const guards: [guard: string, seed: number, off: (db: Knex) => Promise<void>, found: RegExp][] = [
   [
     'a cart becomes one booking',
+    35,
     async (db) => {
       await rewrite(db, 'refusal_of', [['c.booking_id IS NOT NULL', 'false']]);
       await db.raw('DROP TRIGGER carts_convert_once ON carts');
@@ -27,6 +32,7 @@ const guards: [guard: string, off: (db: Knex) => Promise<void>, found: RegExp][]
   ],
   [
     'a held seat is its holder’s',
+    16,
     async (db) => {
       await rewrite(db, 'take_seats', [['held_by = ANY (in_own)', 'true']]);
       await rewrite(db, 'seats_free', [['s.held_until IS NULL', 'true']]);
@@ -36,6 +42,7 @@ const guards: [guard: string, off: (db: Knex) => Promise<void>, found: RegExp][]
   ],
   [
     'seats are locked, and sold once',
+    18,
     async (db) => {
       await rewrite(db, 'take_seats', [
         [/FOR UPDATE( SKIP LOCKED)?/, ''],
@@ -49,11 +56,13 @@ const guards: [guard: string, off: (db: Knex) => Promise<void>, found: RegExp][]
   ],
   [
     'a customer has at most as many seats as one may',
+    241,
     (db) => rewrite(db, 'refusal_of', [['o.seats_per_customer <', 'false AND o.seats_per_customer <']]),
     /as many seats as one may|in spite of seats-per-customer/,
   ],
   [
     'a wallet pays what it has',
+    2,
     async (db) => {
       await rewrite(db, 'book', [['w.balance_minor >= attempt.total_minor', 'true']]);
       await db.raw('ALTER TABLE wallets DROP CONSTRAINT wallets_never_negative');
@@ -62,6 +71,7 @@ const guards: [guard: string, off: (db: Knex) => Promise<void>, found: RegExp][]
   ],
   [
     'what is over holds nothing',
+    34,
     async (db) => {
       await db.raw('DROP TRIGGER attempts_end_hold ON attempts');
     },
@@ -69,6 +79,7 @@ const guards: [guard: string, off: (db: Knex) => Promise<void>, found: RegExp][]
   ],
   [
     'all that came goes back',
+    38,
     (db) =>
       rewrite(db, 'settle_payment', [
         ["in_payment_id, in_amount_minor, 'unsent'", "in_payment_id, in_amount_minor - 1, 'unsent'"],
@@ -86,14 +97,14 @@ afterEach(() => database.close());
 
 test.each(guards)(
   '%s: without its guard a random list finds it broken, and the line that is printed finds it again',
-  async (_, off, found) => {
+  async (_, seed, off, found) => {
     await off(database.db);
-    const failure = await play(database.db, { runs: listsMax, shrink: false });
+    const failure = await play(database.db, { runs: listsMax, shrink: false, ...(isLong ? {} : { seed }) });
     expect(failure?.report).toMatch(found);
     if (failure === undefined) return;
-    const { seed, path, replayPath } = failure.again;
+    const { path, replayPath } = failure.again;
     expect(failure.report).toContain(
-      `PROPERTY_SEED=${seed} PROPERTY_PATH='${path}' PROPERTY_REPLAY='${replayPath}'`,
+      `PROPERTY_SEED=${failure.again.seed} PROPERTY_PATH='${path}' PROPERTY_REPLAY='${replayPath}'`,
     );
     // A fault that needs two at once may need several goes.
     for (let go = 0; go < 20; go += 1) {

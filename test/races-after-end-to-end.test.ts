@@ -9,8 +9,9 @@ import { playRounds } from './races-end-to-end-setup';
 import { openCaseOf, refundsOf, resolve } from './refunds-setup';
 import { casesOf, restOf } from './reversals-setup';
 import { eventually, startWorld, type Json, type World } from './world';
+import { afterRounds } from './tiers';
 
-const rounds = 5;
+const rounds = afterRounds;
 
 let world: World;
 beforeAll(async () => {

@@ -24,8 +24,9 @@ import {
   type Counter,
   type Payer,
 } from './ways-setup';
+import { activityRounds } from './tiers';
 
-const rounds = 50;
+const rounds = activityRounds;
 /** The most at once, and one connection for the barrier. */
 const connections = 13;
 /** Longer than any test: what ends here is ended by hand. */

@@ -17,8 +17,9 @@ import {
   statusesOf,
   type Wanted,
 } from './settling-setup';
+import { activityRounds } from './tiers';
 
-const rounds = 50;
+const rounds = activityRounds;
 /** The most payers at once, and one connection for the barrier. */
 const connections = 51;
 

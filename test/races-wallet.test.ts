@@ -7,8 +7,9 @@ import type { Knex } from 'knex';
 import { giveBackActivities } from '../src/activities/give-back';
 import { addSlot, allAtOnce, auditBooks, nextId, priceMinor } from './settling-setup';
 import { balanceOf, endingsOf, fillWallets, openCounter, tally, type Counter } from './ways-setup';
+import { activityRounds } from './tiers';
 
-const rounds = 50;
+const rounds = activityRounds;
 /** Rounds of each of the two races of fifty payments, the heaviest: fifty together. */
 const heavyRounds = 25;
 /** The most payments at once, and one connection for the barrier. */

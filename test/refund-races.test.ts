@@ -17,8 +17,9 @@ import {
   type Word,
 } from './refund-races-setup';
 import { allAtOnce } from './settling-setup';
+import { activityRounds } from './tiers';
 
-const rounds = 50;
+const rounds = activityRounds;
 
 /** What each last word of the gateway must lead to. */
 const ends = {

@@ -1,8 +1,11 @@
 /**
- * How much of the tables of cases is played. Every case is played in full at Stripe, and so often at the other gateways that
- * the whole run stays within minutes; `TEST_TIER=long npm test` plays all of it at each.
+ * How much is played of what can be played for ever. `npm test` shows every case, with so many rounds that it ends within
+ * minutes on two cores; `TEST_TIER=long npm test` plays every gateway in full, and more rounds.
  */
-const isLong = process.env['TEST_TIER'] === 'long';
+export const isLong = process.env['TEST_TIER'] === 'long';
+
+/** Rounds of each race of activities: each is a hot moment of up to 50 transactions. */
+export const activityRounds = isLong ? 50 : 20;
 
 /** Ways to pay whose money is at a gateway: what tables of cases are played for. */
 export const gatewayNames = ['stripe', 'razorpay', 'phonepe'] as const;
@@ -11,5 +14,8 @@ export type GatewayName = (typeof gatewayNames)[number];
 /** Whether everything is played at this gateway. */
 export const isInFull = (name: string): boolean => isLong || name === 'stripe';
 
-/** Rounds of each race. */
+/** Rounds of each race after the booking, through HTTP and Temporal: a cancellation, a refund, an offering called off. */
+export const afterRounds = isLong ? 5 : 2;
+
+/** Rounds of each race through HTTP and Temporal. */
 export const roundsAt = (name: string): number => (isInFull(name) ? 20 : 5);
