@@ -151,6 +151,12 @@ export interface Money {
   currency: string;
 }
 
+/**
+ * The largest price, total and movement of a wallet, in any currency: eight digits. Stripe takes no more in one payment
+ * (docs.stripe.com/api/payment_intents/create, `amount`, read 2026-11), and an amount fits its column, whichever way it is paid.
+ */
+export const largestAmountMinor = 99_999_999;
+
 /** One line of a quote: what was asked for at which price, frozen when the attempt opened. */
 export interface QuotedItem {
   offeringId: string;

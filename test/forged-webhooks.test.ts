@@ -8,7 +8,7 @@ import { atPhonepe, phonepeLogin, type AtPhonepe } from './at-phonepe';
 import { atRazorpay } from './at-razorpay';
 import { gatewayOf, lookedBeside, outcomeOf, priceMinor, publish, Shopper, tracesOf } from './book-setup';
 import { rowsOf } from './row-snapshots';
-import { Receiver, until } from './sandbox-receiver';
+import { asTheyCame, Receiver, until } from './sandbox-receiver';
 import { gatewayNames, type GatewayName } from './tiers';
 import { eventually, startWorld, type Json, type World } from './world';
 
@@ -61,7 +61,7 @@ async function paidUnheard(
   const shopper = new Shopper(world);
   const price = { amountMinor: priceMinor, currency: at.currency };
   const booking = await shopper.start(await publish(world, { price }), undefined, method);
-  const receiver = await Receiver.start();
+  const receiver = await Receiver.start(asTheyCame);
   try {
     await at.setWebhookUrl(receiver.url);
     expect(await at.pay(booking)).toBe(true);

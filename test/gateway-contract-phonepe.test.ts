@@ -1,4 +1,5 @@
-import { atPhonepeSandbox } from './gateway-counterpart-phonepe';
+/** The contract of gateways, played for the PhonePe adapter, in both layouts of the API and both readings of its pages. */
+import { phonepeCounterpart } from './gateway-counterpart-phonepe';
 import { gatewayContract } from './gateway-contract';
 
 const neverCloses = 'nothing ends an order but its payment or its time';
@@ -34,11 +35,11 @@ const ruledOut = {
 // What repeats and unknown ids are answered is on no page: the adapter owes the same to the story either way.
 gatewayContract(
   'PhonePe as in production, where repeats are refused and unknown ids are 404',
-  () => atPhonepeSandbox('/apis', { orders: 'refused', refunds: 'refused', missing: 404 }),
+  () => phonepeCounterpart('/apis', { orders: 'refused', refunds: 'refused', missing: 404 }),
   ruledOut,
 );
 gatewayContract(
   'PhonePe as in its sandbox, where repeats give the same and unknown ids are 400',
-  () => atPhonepeSandbox('/apis/pg-sandbox', { orders: 'same', refunds: 'same', missing: 400 }),
+  () => phonepeCounterpart('/apis/pg-sandbox', { orders: 'same', refunds: 'same', missing: 400 }),
   ruledOut,
 );

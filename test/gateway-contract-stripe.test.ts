@@ -1,4 +1,5 @@
-import { atAnyStripe, atStripeSandbox } from './gateway-counterpart-stripe';
+/** The contract of gateways, played for the Stripe adapter: against the sandbox, or the stand-in that `STRIPE_API_BASE` names. */
+import { anyStripeCounterpart, stripeCounterpart } from './gateway-counterpart-stripe';
 import { gatewayContract } from './gateway-contract';
 
 const oneIntent = 'an intent is paid once';
@@ -17,13 +18,13 @@ const ruledOut = {
 const standIn = process.env['STRIPE_API_BASE'];
 
 if (standIn === undefined || standIn === '') {
-  gatewayContract('Stripe at its sandbox', atStripeSandbox, ruledOut);
+  gatewayContract('Stripe at its sandbox', stripeCounterpart, ruledOut);
 } else {
   const noSwitch = 'not run there: only a sandbox of ours has the switch';
   const secretKey = process.env['STRIPE_SECRET_KEY'] ?? 'sk_test_stand_in';
   gatewayContract(
     `Stripe at ${standIn}`,
-    () => atAnyStripe(standIn.replace(/\/$/, ''), secretKey, async () => undefined),
+    () => anyStripeCounterpart(standIn.replace(/\/$/, ''), secretKey, async () => undefined),
     {
       ...ruledOut,
       'Money that is promised and not there yet is processing': noSwitch,

@@ -2,9 +2,15 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { startPhonepeSandbox, type PhonepeSandbox } from '../sandbox/phonepe/sandbox';
 import { phonepeGateway } from '../src/gateways/phonepe';
-import type { Counterpart, EventSketch, Operation, Signer } from './gateway-counterpart';
-import { takeDeliveries, type Deliveries } from './gateway-deliveries';
+import {
+  deliveredTo,
+  type Counterpart,
+  type EventSketch,
+  type Operation,
+  type Signer,
+} from './gateway-counterpart';
 import { layWire } from './gateway-wire';
+import { asTheyCame, Receiver } from './sandbox-receiver';
 
 const clientSecret = 'phonepe-contract-client-secret';
 const passwordOf: Record<Signer, string> = {
@@ -26,18 +32,18 @@ const carriers: Record<Operation, RegExp> = {
  * @param layout the path under which the API stands: production's or the sandbox's
  * @param readings which of two readings of PhonePe's pages the sandbox has
  */
-export async function atPhonepeSandbox(
+export async function phonepeCounterpart(
   layout: '/apis' | '/apis/pg-sandbox',
   readings: { orders: 'refused' | 'same'; refunds: 'refused' | 'same'; missing: 400 | 404 },
 ): Promise<Counterpart> {
-  const deliveries = await takeDeliveries();
+  const receiver = await Receiver.start(asTheyCame);
   const sandbox = await startPhonepeSandbox({
     clientId: 'contract',
     clientVersion: '1',
     clientSecret,
     webhookUsername: username,
     webhookPassword: passwordOf.first,
-    webhookUrl: deliveries.url,
+    webhookUrl: receiver.url,
   });
   await sandbox.setReadings(readings);
   const wire = await layWire(sandbox.url);
@@ -78,25 +84,19 @@ export async function atPhonepeSandbox(
     close: async () => {
       await wire.close();
       await sandbox.close();
-      await deliveries.close();
+      await receiver.close();
     },
     ...switchesOf(sandbox),
-    delivered: deliveredOf(deliveries),
+    delivered: deliveredTo(receiver, {
+      paid: '"checkout.order.completed"',
+      refunded: '"pg.refund.completed"',
+    }),
   };
 }
 
 /** What all webhooks of a login carry. */
 function constant(signer: Signer): string {
   return createHash('sha256').update(`${username}:${passwordOf[signer]}`).digest('hex');
-}
-
-function deliveredOf(deliveries: Deliveries): Required<Counterpart>['delivered'] {
-  return (kind, ref) =>
-    deliveries.first(
-      (body) =>
-        body.includes(ref) &&
-        body.includes(kind === 'paid' ? '"checkout.order.completed"' : '"pg.refund.completed"'),
-    );
 }
 
 function switchesOf(sandbox: PhonepeSandbox): Partial<Counterpart> {

@@ -2,9 +2,15 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { startRazorpaySandbox, type RazorpaySandbox } from '../sandbox/razorpay/sandbox';
 import { razorpayGateway } from '../src/gateways/razorpay';
-import type { Counterpart, EventSketch, Operation, Signer } from './gateway-counterpart';
-import { takeDeliveries, type Deliveries } from './gateway-deliveries';
+import {
+  deliveredTo,
+  type Counterpart,
+  type EventSketch,
+  type Operation,
+  type Signer,
+} from './gateway-counterpart';
 import { layWire } from './gateway-wire';
+import { asTheyCame, Receiver } from './sandbox-receiver';
 
 const keyId = 'rzp_test_contract';
 const keySecret = 'razorpay-contract-key-secret';
@@ -23,13 +29,13 @@ const carriers: Record<Operation, RegExp> = {
 };
 
 /** Which of two readings of Razorpay's pages the sandbox has: what a used receipt is answered. */
-export async function atRazorpaySandbox(receipts: 'same' | 'refused'): Promise<Counterpart> {
-  const deliveries = await takeDeliveries();
+export async function razorpayCounterpart(receipts: 'same' | 'refused'): Promise<Counterpart> {
+  const receiver = await Receiver.start(asTheyCame);
   const sandbox = await startRazorpaySandbox({
     keyId,
     keySecret,
     webhookSecret: secretOf.first,
-    webhookUrl: deliveries.url,
+    webhookUrl: receiver.url,
   });
   await sandbox.setReadings({ receipts });
   const wire = await layWire(sandbox.url);
@@ -69,23 +75,15 @@ export async function atRazorpaySandbox(receipts: 'same' | 'refused'): Promise<C
     close: async () => {
       await wire.close();
       await sandbox.close();
-      await deliveries.close();
+      await receiver.close();
     },
     ...switchesOf(sandbox),
-    delivered: deliveredOf(deliveries),
+    delivered: deliveredTo(receiver, { paid: '"payment.captured"', refunded: '"refund.created"' }),
   };
 }
 
 function basic(secret: string): string {
   return Buffer.from(`${keyId}:${secret}`).toString('base64');
-}
-
-function deliveredOf(deliveries: Deliveries): Required<Counterpart>['delivered'] {
-  return (kind, ref) =>
-    deliveries.first(
-      (body) =>
-        body.includes(ref) && body.includes(kind === 'paid' ? '"payment.captured"' : '"refund.created"'),
-    );
 }
 
 function switchesOf(sandbox: RazorpaySandbox): Partial<Counterpart> {

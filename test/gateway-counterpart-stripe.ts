@@ -3,9 +3,15 @@ import { randomBytes } from 'node:crypto';
 import Stripe from 'stripe';
 import { startStripeSandbox, type StripeSandbox } from '../sandbox/stripe/sandbox';
 import { stripeGateway } from '../src/gateways/stripe';
-import type { Counterpart, EventSketch, Operation, Signer } from './gateway-counterpart';
-import { takeDeliveries } from './gateway-deliveries';
+import {
+  deliveredTo,
+  type Counterpart,
+  type EventSketch,
+  type Operation,
+  type Signer,
+} from './gateway-counterpart';
 import { layWire, type WireRequest } from './gateway-wire';
+import { asTheyCame, Receiver } from './sandbox-receiver';
 
 const webhookSecrets = ['whsec_contract_first', 'whsec_contract_second'];
 const secretOf: Record<Signer, string> = {
@@ -23,7 +29,7 @@ const carriers: Record<Operation, RegExp> = {
 };
 
 /** What both a sandbox and a stand-in can be asked for, by Stripe's own test calls alone. */
-export async function atAnyStripe(
+export async function anyStripeCounterpart(
   target: string,
   secretKey: string,
   end: () => Promise<void>,
@@ -79,30 +85,23 @@ export async function atAnyStripe(
 }
 
 /** A sandbox of its own, with all its switches. */
-export async function atStripeSandbox(): Promise<Counterpart> {
-  const deliveries = await takeDeliveries();
+export async function stripeCounterpart(): Promise<Counterpart> {
+  const receiver = await Receiver.start(asTheyCame);
   const secretKey = `sk_test_${randomBytes(8).toString('hex')}`;
   const sandbox = await startStripeSandbox({
     secretKey,
     webhookSecret: secretOf.first,
-    webhookUrl: deliveries.url,
+    webhookUrl: receiver.url,
   });
-  const plain = await atAnyStripe(sandbox.url, secretKey, async () => {
+  const plain = await anyStripeCounterpart(sandbox.url, secretKey, async () => {
     await sandbox.close();
-    await deliveries.close();
+    await receiver.close();
   });
-  return { ...plain, ...switchesOf(sandbox, secretKey), delivered: deliveredOf(deliveries) };
-}
-
-function deliveredOf(
-  deliveries: Awaited<ReturnType<typeof takeDeliveries>>,
-): Required<Counterpart>['delivered'] {
-  return (kind, ref) =>
-    deliveries.first(
-      (body) =>
-        body.includes(ref) &&
-        body.includes(kind === 'paid' ? '"payment_intent.succeeded"' : '"refund.created"'),
-    );
+  return {
+    ...plain,
+    ...switchesOf(sandbox, secretKey),
+    delivered: deliveredTo(receiver, { paid: '"payment_intent.succeeded"', refunded: '"refund.created"' }),
+  };
 }
 
 function switchesOf(sandbox: StripeSandbox, secretKey: string): Partial<Counterpart> {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { makeId, type Money } from '../src/booking';
 import type { Gateway, Heard, OpenedTry, RefundToSend, TryToOpen } from '../src/gateways/gateway';
 import type { Wire, WireRequest } from './gateway-wire';
+import type { Receiver } from './sandbox-receiver';
 
 /** Calls of an adapter that go over the wire. */
 export type Operation = 'open' | 'read' | 'close' | 'refund' | 'readRefund';
@@ -150,4 +151,21 @@ export async function paid(at: Counterpart): Promise<RefundToSend> {
 export function hear(at: Counterpart, rawBody: string | Buffer, signer: Signer = 'first'): Heard {
   const body = Buffer.from(rawBody);
   return at.gateway.verifyWebhook(body, at.sign(body, signer));
+}
+
+/**
+ * What a sandbox delivered.
+ * @param signs what the body of an event about a payment, or a refund, has in it
+ */
+export function deliveredTo(
+  receiver: Receiver,
+  signs: { paid: string; refunded: string },
+): Required<Counterpart>['delivered'] {
+  return async (kind, ref) => {
+    const { raw, headers } = await receiver.first(
+      (one) => one.raw.includes(ref) && one.raw.includes(signs[kind]),
+    );
+    const single = Object.entries(headers).map(([name, value]) => [name, String(value)]);
+    return { rawBody: Buffer.from(raw), headers: Object.fromEntries(single) as Record<string, string> };
+  };
 }

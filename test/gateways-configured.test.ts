@@ -1,3 +1,4 @@
+/** Which gateways are offered: those whose keys are set. */
 import { configuredGateways } from '../src/gateways/configured';
 
 const stripe = {

@@ -2,7 +2,7 @@
 import { type Receiver, until } from './sandbox-receiver';
 
 /** What a call is answered. */
-interface Answer {
+export interface Answer {
   status: number;
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   body: any;

@@ -1,3 +1,4 @@
+/** The mail sink: what a mailbox would show of what it was sent. */
 import nodemailer, { type Transporter } from 'nodemailer';
 import { connectMailSink } from '../sandbox/mail/control';
 import { type MailSink, startMailSink } from '../sandbox/mail/sink';

@@ -1,3 +1,4 @@
+/** The PhonePe sandbox's switches: the faults of every sandbox, and PhonePe's own quirks. */
 import { startPhonepeSandbox } from '../sandbox/phonepe/sandbox';
 import { describeFaults } from './sandbox-faults';
 import { until } from './sandbox-receiver';

@@ -1,3 +1,4 @@
+/** The PhonePe sandbox on the wire: refunds, and what becomes of them. */
 import { until } from './sandbox-receiver';
 import { control, open, receiver, refund, refundStatus, usePhonepeSandbox } from './sandbox-phonepe-setup';
 

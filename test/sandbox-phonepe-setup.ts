@@ -1,3 +1,4 @@
+/** A PhonePe sandbox for each test of a file, with calls in PhonePe's words, a webhook endpoint and the switches. */
 import { createHash } from 'node:crypto';
 import { connectPhonepeSandbox, type PhonepeControl } from '../sandbox/phonepe/control';
 import {
@@ -5,7 +6,8 @@ import {
   type PhonepeSandboxOptions,
   startPhonepeSandbox,
 } from '../sandbox/phonepe/sandbox';
-import { Receiver } from './sandbox-receiver';
+import type { Answer } from './sandbox-faults';
+import { asTheyCame, Receiver } from './sandbox-receiver';
 
 export const client = {
   client_id: 'client_of_the_test',
@@ -33,14 +35,6 @@ export let receiver: Receiver;
 /** The switches over HTTP. */
 export let control: PhonepeControl;
 let token: string;
-
-/** What a call is answered. */
-export interface Answer {
-  status: number;
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  body: any;
-  headers: Headers;
-}
 
 const answerOf = async (response: Response): Promise<Answer> => ({
   status: response.status,
@@ -110,7 +104,7 @@ export const usePhonepeSandbox = (more: PhonepeSandboxOptions = {}): void => {
   beforeEach(async () => {
     sandbox = await startPhonepeSandbox({ ...options, ...more });
     control = connectPhonepeSandbox(sandbox.url);
-    receiver = await Receiver.start();
+    receiver = await Receiver.start(asTheyCame);
     await control.setWebhookUrl(receiver.url);
     token = String((await askToken()).body.access_token);
   });

@@ -1,3 +1,4 @@
+/** The PhonePe sandbox on the wire: tokens, orders and their page, as PhonePe v2 answers. */
 import { until } from './sandbox-receiver';
 import {
   askToken,

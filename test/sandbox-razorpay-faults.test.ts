@@ -1,3 +1,4 @@
+/** The Razorpay sandbox's switches: the faults of every sandbox. */
 import { startRazorpaySandbox } from '../sandbox/razorpay/sandbox';
 import { describeFaults } from './sandbox-faults';
 import { until } from './sandbox-receiver';

@@ -1,3 +1,4 @@
+/** The Razorpay sandbox on the wire: refunds and their keys. */
 import { until } from './sandbox-receiver';
 import { call, control, order, paid, receiver, useRazorpaySandbox } from './sandbox-razorpay-setup';
 

@@ -1,7 +1,9 @@
+/** A Razorpay sandbox for each test of a file, with calls in Razorpay's words, a webhook endpoint and the switches. */
 import { createHmac } from 'node:crypto';
 import { connectRazorpaySandbox, type RazorpayControl } from '../sandbox/razorpay/control';
 import { type RazorpaySandbox, startRazorpaySandbox } from '../sandbox/razorpay/sandbox';
-import { Receiver } from './sandbox-receiver';
+import type { Answer } from './sandbox-faults';
+import { asTheyCame, Receiver } from './sandbox-receiver';
 
 export const keyId = 'rzp_test_sandbox1';
 export const keySecret = 'key_secret_of_the_test';
@@ -11,14 +13,6 @@ export let sandbox: RazorpaySandbox;
 export let receiver: Receiver;
 /** The switches over HTTP. */
 export let control: RazorpayControl;
-
-/** What a call is answered. */
-export interface Answer {
-  status: number;
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  body: any;
-  headers: Headers;
-}
 
 /** Calls the API as the account. */
 export const call = async (
@@ -66,7 +60,7 @@ export const useRazorpaySandbox = (): void => {
   beforeEach(async () => {
     sandbox = await startRazorpaySandbox({ keyId, keySecret, webhookSecret });
     control = connectRazorpaySandbox(sandbox.url);
-    receiver = await Receiver.start();
+    receiver = await Receiver.start(asTheyCame);
     await control.setWebhookUrl(receiver.url);
   });
 

@@ -1,3 +1,4 @@
+/** The Razorpay sandbox on the wire: orders, payments, webhooks and lists, as Razorpay answers. */
 import { until } from './sandbox-receiver';
 import {
   call,

@@ -1,3 +1,4 @@
+/** A webhook endpoint that keeps what the sandboxes of the gateways deliver, and waiting until something is so. */
 import http from 'node:http';
 import { type AddressInfo } from 'node:net';
 
@@ -10,19 +11,33 @@ export interface Heard {
   body: any;
 }
 
-/** A webhook endpoint that keeps what it hears; `answers` are used up, then 200. */
-export class Receiver {
-  readonly heard: Heard[] = [];
+/** How deliveries are read; what it throws ends the test. */
+interface Reading<Webhook> {
+  read(raw: string, headers: http.IncomingHttpHeaders): Webhook;
+  typeOf(webhook: Webhook): string;
+}
+
+/** As they came, with the event's name where Razorpay and PhonePe have it. */
+export const asTheyCame: Reading<Heard> = {
+  read: (raw, headers) => ({ raw, headers, body: JSON.parse(raw) }),
+  typeOf: ({ body }) => String(body.event),
+};
+
+/** The endpoint; `answers` are used up, then 200. */
+export class Receiver<Webhook = Heard> {
+  readonly heard: Webhook[] = [];
   answers: number[] = [];
   private constructor(
     private readonly server: http.Server,
+    private readonly reading: Reading<Webhook>,
     readonly url: string,
   ) {}
 
-  static async start(): Promise<Receiver> {
+  static async start<Webhook>(reading: Reading<Webhook>): Promise<Receiver<Webhook>> {
     const server = http.createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const receiver = new Receiver(server, `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`);
+    const { port } = server.address() as AddressInfo;
+    const receiver = new Receiver(server, reading, `http://127.0.0.1:${port}/hook`);
     server.on('request', (request, response) => void receiver.take(request, response));
     return receiver;
   }
@@ -30,21 +45,28 @@ export class Receiver {
   private async take(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     let raw = '';
     for await (const chunk of request) raw += String(chunk);
-    this.heard.push({ raw, headers: request.headers, body: JSON.parse(raw) });
+    this.heard.push(this.reading.read(raw, request.headers));
     response.writeHead(this.answers.shift() ?? 200).end();
   }
 
   /** Events by name, in the order they came. */
   types(): string[] {
-    return this.heard.map(({ body }) => String(body.event));
+    return this.heard.map((webhook) => this.reading.typeOf(webhook));
   }
 
-  of(type: string): Heard[] {
-    return this.heard.filter(({ body }) => body.event === type);
+  of(type: string): Webhook[] {
+    return this.heard.filter((webhook) => this.reading.typeOf(webhook) === type);
   }
 
-  close(): Promise<void> {
-    return new Promise((resolve) => this.server.close(() => resolve()));
+  /** The first that is meant, come or still to come within 5 s. */
+  async first(isMeant: (webhook: Webhook) => boolean): Promise<Webhook> {
+    await until(() => this.heard.some(isMeant));
+    return this.heard.find(isMeant) as Webhook;
+  }
+
+  async close(): Promise<void> {
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
   }
 }
 

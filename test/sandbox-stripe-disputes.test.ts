@@ -1,15 +1,7 @@
 /** Disputes and refunds by hand on the wire, with the official package. */
 import Stripe from 'stripe';
-import {
-  control,
-  paid,
-  receiver,
-  refusal,
-  sandbox,
-  stripe,
-  until,
-  useStripeSandbox,
-} from './sandbox-stripe-setup';
+import { control, paid, receiver, refusal, sandbox, stripe, useStripeSandbox } from './sandbox-stripe-setup';
+import { until } from './sandbox-receiver';
 
 useStripeSandbox();
 

@@ -1,3 +1,4 @@
+/** The Stripe sandbox's switches: faults, gates, deliveries and its ledger, seen by the official package. */
 import Stripe from 'stripe';
 import { startStripeSandbox } from '../sandbox/stripe/sandbox';
 import {
@@ -11,9 +12,9 @@ import {
   sandbox,
   statuses,
   stripe,
-  until,
   useStripeSandbox,
 } from './sandbox-stripe-setup';
+import { until } from './sandbox-receiver';
 
 useStripeSandbox();
 

@@ -1,65 +1,26 @@
-import http from 'node:http';
-import { type AddressInfo } from 'node:net';
+/** A Stripe sandbox for each test of a file, with a client, a webhook endpoint and the switches. */
+import type http from 'node:http';
 import Stripe from 'stripe';
 import { connectStripeSandbox, type StripeControl } from '../sandbox/stripe/control';
 import { startStripeSandbox, type StripeSandbox } from '../sandbox/stripe/sandbox';
+import { Receiver } from './sandbox-receiver';
 
 const secretKey = 'sk_test_sandbox';
 export const webhookSecret = 'whsec_test';
 export const returnUrl = 'https://shop.example.test/return';
 
-/** A webhook endpoint that verifies each delivery with the official package; `answers` are used up, then 200. */
-class Receiver {
-  readonly heard: Stripe.Event[] = [];
-  answers: number[] = [];
-  private constructor(
-    private readonly server: http.Server,
-    readonly url: string,
-  ) {}
-
-  static async start(): Promise<Receiver> {
-    const server = http.createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const receiver = new Receiver(server, `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`);
-    server.on('request', (request, response) => void receiver.take(request, response));
-    return receiver;
-  }
-
-  private async take(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    let body = '';
-    for await (const chunk of request) body += String(chunk);
-    const header = request.headers['stripe-signature'] ?? '';
-    this.heard.push(stripe.webhooks.constructEvent(body, header, webhookSecret));
-    response.writeHead(this.answers.shift() ?? 200).end();
-  }
-
-  of(type: string): Stripe.Event[] {
-    return this.heard.filter((event) => event.type === type);
-  }
-
-  types(): string[] {
-    return this.heard.map((event) => event.type);
-  }
-
-  close(): Promise<void> {
-    return new Promise((resolve) => this.server.close(() => resolve()));
-  }
-}
+/** The official package's check of each delivery. */
+const verified = {
+  read: (raw: string, headers: http.IncomingHttpHeaders): Stripe.Event =>
+    stripe.webhooks.constructEvent(raw, headers['stripe-signature'] ?? '', webhookSecret),
+  typeOf: ({ type }: Stripe.Event): string => type,
+};
 
 export let sandbox: StripeSandbox;
-export let receiver: Receiver;
+export let receiver: Receiver<Stripe.Event>;
 export let stripe: Stripe;
 /** The switches over HTTP; the in-process ones are used where a test says so. */
 export let control: StripeControl;
-
-/** Looks every few milliseconds until it is so; throws when it is not so in time. */
-export const until = async (isTrue: () => boolean | Promise<boolean>, withinMs = 5000): Promise<void> => {
-  const end = Date.now() + withinMs;
-  while (!(await isTrue())) {
-    if (Date.now() > end) throw new Error('it did not happen in time');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-};
 
 /** The official package, pointed at the sandbox. `timeout` is in milliseconds. */
 export const client = (options: { timeout?: number; key?: string } = {}): Stripe =>
@@ -110,7 +71,7 @@ export const useStripeSandbox = (): void => {
     sandbox = await startStripeSandbox({ secretKey, webhookSecret });
     stripe = client();
     control = connectStripeSandbox(sandbox.url);
-    receiver = await Receiver.start();
+    receiver = await Receiver.start(verified);
     await control.setWebhookUrl(receiver.url);
   });
 

@@ -1,3 +1,4 @@
+/** The Stripe sandbox on the wire: intents, refunds and idempotency keys, asked by the official package. */
 import Stripe from 'stripe';
 import {
   client,
@@ -9,9 +10,9 @@ import {
   refusal,
   returnUrl,
   stripe,
-  until,
   useStripeSandbox,
 } from './sandbox-stripe-setup';
+import { until } from './sandbox-receiver';
 
 useStripeSandbox();
 

@@ -1,5 +1,6 @@
 import { type Deliveries, type Delivery } from '../gateway/deliveries';
 import { type RequestEntry } from '../gateway/front';
+import { type Totals } from '../gateway/ledger';
 import { type Account, type Event } from './account';
 import { type EventName, type MetaInfo, type RefundState, type State } from './wire';
 
@@ -46,15 +47,6 @@ export interface LedgerRefund {
   at: string;
 }
 
-/** `kept` is what the merchant has and has not promised back: captured - refunded - refundsPending. PhonePe tells of no disputes. */
-export interface Totals {
-  captured: number;
-  refunded: number;
-  refundsPending: number;
-  disputed: 0;
-  kept: number;
-}
-
 export interface LedgerEvent {
   id: string;
   type: EventName;
@@ -76,6 +68,7 @@ export interface PhonepeLedger {
   refusedByRate: number;
 }
 
+/** PhonePe tells of no disputes. */
 const totalsOf = (account: Account): Record<string, Totals> => {
   const sum = (amounts: { amount: number }[]): number =>
     amounts.reduce((total, { amount }) => total + amount, 0);

@@ -1,4 +1,4 @@
-import { htmlPage, money, table } from '../gateway/page';
+import { eventsTable, htmlPage, money, table, totalsTable } from '../gateway/page';
 import { type PhonepeLedger } from './ledger';
 
 /** What a person sees at `GET /_sandbox`: orders, payments, refunds and events, newest first, all text escaped. */
@@ -6,17 +6,7 @@ export const ledgerPage = (ledger: PhonepeLedger): string =>
   htmlPage(
     'PhonePe sandbox',
     [
-      table(
-        'Totals',
-        ['currency', 'captured', 'refunded', 'refunds pending', 'kept'],
-        Object.entries(ledger.totals).map(([currency, sum]) => [
-          currency,
-          sum.captured,
-          sum.refunded,
-          sum.refundsPending,
-          sum.kept,
-        ]),
-      ),
+      totalsTable(ledger.totals),
       table(
         'Orders',
         ['at', 'id', 'amount', 'state', 'refunded', 'expires', 'metaInfo'],
@@ -60,18 +50,6 @@ export const ledgerPage = (ledger: PhonepeLedger): string =>
             one.failureReason ?? '',
           ]),
       ),
-      table(
-        'Events',
-        ['at', 'id', 'event', 'order', 'deliveries'],
-        ledger.events
-          .toReversed()
-          .map((one) => [
-            one.at,
-            one.id,
-            one.type,
-            one.order,
-            one.deliveries.map((delivery) => delivery.status ?? 'no answer').join(', '),
-          ]),
-      ),
+      eventsTable(ledger.events, ({ order }) => order),
     ].join('\n'),
   );

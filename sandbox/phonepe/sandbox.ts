@@ -1,3 +1,4 @@
+import { type Act, actOn } from '../gateway/act';
 import { Deliveries } from '../gateway/deliveries';
 import { Faults } from '../gateway/faults';
 import { Front } from '../gateway/front';
@@ -51,8 +52,6 @@ export interface PhonepeSandbox extends PhonepeControl {
 
 const defaultFailure = 'REFUND_DECLINED';
 
-type Act = <Result>(deed: () => Result) => Result;
-
 /** What customers and banks do. */
 const deeds = (account: Account, tokens: Tokens, act: Act) =>
   ({
@@ -98,12 +97,7 @@ export const startPhonepeSandbox = async (options: PhonepeSandboxOptions = {}): 
     deliveryOptions(options),
     end.signal,
   );
-  const act: Act = (deed) => {
-    const before = account.events.length;
-    const result = deed();
-    void webhooks.beforeAnswer(account.events.slice(before)).then((later) => webhooks.send(later));
-    return result;
-  };
+  const act = actOn(account.events, webhooks);
   const expireInTime = ({ merchantOrderId, expireAt }: Order): void => {
     void pause(expireAt - Date.now(), end.signal).then((isTime) => {
       if (isTime && account.orders.get(merchantOrderId)?.state === 'PENDING')

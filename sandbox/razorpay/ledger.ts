@@ -1,5 +1,6 @@
 import { type Delivery, type Deliveries } from '../gateway/deliveries';
 import { type RequestEntry } from '../gateway/front';
+import { type Totals } from '../gateway/ledger';
 import { type Account, type Event } from './account';
 import {
   type DisputeStatus,
@@ -70,18 +71,6 @@ export interface LedgerDispute {
   at: string;
 }
 
-/**
- * `kept` is what the merchant has and has not promised back: captured - refunded - refundsPending - disputed. What Razorpay
- * gave back by itself was never captured and is in none of them.
- */
-export interface Totals {
-  captured: number;
-  refunded: number;
-  refundsPending: number;
-  disputed: number;
-  kept: number;
-}
-
 export interface LedgerEvent {
   id: string;
   type: EventName;
@@ -105,6 +94,7 @@ export interface RazorpayLedger {
   refusedByRate: number;
 }
 
+/** What Razorpay gave back by itself was never captured and is in no sum; a dispute counts when it is lost. */
 const totalsOf = (account: Account): Record<string, Totals> => {
   const totals: Record<string, Totals> = {};
   const of = (currency: string): Totals =>

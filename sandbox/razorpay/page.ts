@@ -1,4 +1,4 @@
-import { htmlPage, money, table } from '../gateway/page';
+import { eventsTable, htmlPage, money, table, totalsTable } from '../gateway/page';
 import { type RazorpayLedger } from './ledger';
 
 /** What a person sees at `GET /_sandbox`: orders, payments, refunds, disputes and events, newest first, all text escaped. */
@@ -6,18 +6,7 @@ export const ledgerPage = (ledger: RazorpayLedger): string =>
   htmlPage(
     'Razorpay sandbox',
     [
-      table(
-        'Totals',
-        ['currency', 'captured', 'refunded', 'refunds pending', 'disputed', 'kept'],
-        Object.entries(ledger.totals).map(([currency, sum]) => [
-          currency,
-          sum.captured,
-          sum.refunded,
-          sum.refundsPending,
-          sum.disputed,
-          sum.kept,
-        ]),
-      ),
+      totalsTable(ledger.totals),
       table(
         'Orders',
         ['at', 'id', 'amount', 'status', 'attempts', 'notes'],
@@ -78,18 +67,6 @@ export const ledgerPage = (ledger: RazorpayLedger): string =>
             one.reason,
           ]),
       ),
-      table(
-        'Events',
-        ['at', 'id', 'type', 'object', 'deliveries'],
-        ledger.events
-          .toReversed()
-          .map((one) => [
-            one.at,
-            one.id,
-            one.type,
-            one.objectId,
-            one.deliveries.map((delivery) => delivery.status ?? 'no answer').join(', '),
-          ]),
-      ),
+      eventsTable(ledger.events, ({ objectId }) => objectId),
     ].join('\n'),
   );

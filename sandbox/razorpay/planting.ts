@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { silently } from '../gateway/planting';
 import { type Account, notesOf } from './account';
 import { createOrder } from './orders';
 import { draft, paySchema, take } from './payments';
@@ -44,19 +45,9 @@ export interface Planted {
   payment: string;
 }
 
-/** Runs a deed of which no event tells. */
-const silently = <Result>(account: Account, deed: () => Result): Result => {
-  const before = account.events.length;
-  try {
-    return deed();
-  } finally {
-    account.events.length = before;
-  }
-};
-
 /** Puts a captured payment on the account, without any event. Throws the refusal that the API would answer with. */
 export const plantPayment = (account: Account, wanted: PaymentToPlant): Planted =>
-  silently(account, () => {
+  silently(account.events, () => {
     const { amount, currency, metadata, created, withoutOrder } = paymentToPlantSchema.parse(wanted);
     const order = withoutOrder ? null : createOrder(account, { amount, currency, notes: metadata });
     const spec = paySchema.parse({ notes: metadata });
@@ -70,7 +61,7 @@ export const plantPayment = (account: Account, wanted: PaymentToPlant): Planted 
 
 /** Puts a refund on a captured payment, without any event. Throws the refusal that the API would answer with. */
 export const plantRefund = (account: Account, paymentOrOrder: string, wanted: RefundToPlant): string =>
-  silently(account, () => {
+  silently(account.events, () => {
     const { amount, metadata, status, created } = refundToPlantSchema.parse(wanted);
     const { id } = account.capturedPayment(paymentOrOrder);
     const fields = { notes: notesOf(metadata), ...(amount === undefined ? {} : { amount }) };

@@ -1,3 +1,4 @@
+import { type Act, actOn } from '../gateway/act';
 import { Deliveries } from '../gateway/deliveries';
 import { Faults } from '../gateway/faults';
 import { Front } from '../gateway/front';
@@ -41,8 +42,6 @@ export interface RazorpaySandbox extends RazorpayControl {
 }
 
 const defaultFailure = 'bank_refused';
-
-type Act = <Result>(deed: () => Result) => Result;
 
 /** What customers, banks and people in the dashboard do, and what was never so. */
 const deeds = (account: Account, modes: RefundModes, act: Act, keySecret: string) =>
@@ -104,12 +103,7 @@ export const startRazorpaySandbox = async (
   const gates = new Gates(end.signal);
   const mail = razorpayMail(account, () => webhookSecret);
   const webhooks = new Deliveries(mail, faults, gates, deliveryOptions(options), end.signal);
-  const act: Act = (deed) => {
-    const before = account.events.length;
-    const result = deed();
-    void webhooks.beforeAnswer(account.events.slice(before)).then((later) => webhooks.send(later));
-    return result;
-  };
+  const act = actOn(account.events, webhooks);
   const refundModes = new RefundModes(end.signal);
   const rate = new RateLimit();
   const front = new Front({

@@ -1,6 +1,7 @@
 import { type Delivery } from '../gateway/deliveries';
 import { type Account } from './account';
 import { type RequestEntry } from './api';
+import { type Totals } from '../gateway/ledger';
 import { withdrawnBy } from './disputes';
 import { type Webhooks } from './webhooks';
 import {
@@ -64,18 +65,6 @@ export interface LedgerDispute {
   at: string;
 }
 
-/**
- * `kept` is what the merchant has and has not promised back: captured - refunded - refundsPending - disputed, where
- * `disputed` is what open and lost disputes withdrew.
- */
-export interface Totals {
-  captured: number;
-  refunded: number;
-  refundsPending: number;
-  disputed: number;
-  kept: number;
-}
-
 export interface LedgerEvent {
   id: string;
   type: EventType;
@@ -99,6 +88,7 @@ export interface StripeLedger {
   refusedByRate: number;
 }
 
+/** What open and lost disputes withdrew counts as disputed. */
 const totalsOf = (account: Account): Record<string, Totals> => {
   const totals: Record<string, Totals> = {};
   const of = (currency: string): Totals =>

@@ -1,22 +1,11 @@
-import { htmlPage, money, table } from '../gateway/page';
+import { eventsTable, htmlPage, money, table, totalsTable } from '../gateway/page';
 import { type StripeLedger } from './ledger';
 
 /** What a person sees at `GET /_sandbox`: intents, charges, refunds, disputes and events, newest first, all text escaped. */
 export const ledgerPage = (ledger: StripeLedger): string =>
   htmlPage(
     'Stripe sandbox',
-    `${table(
-      'Totals',
-      ['currency', 'captured', 'refunded', 'refunds pending', 'disputed', 'kept'],
-      Object.entries(ledger.totals).map(([currency, sum]) => [
-        currency,
-        sum.captured,
-        sum.refunded,
-        sum.refundsPending,
-        sum.disputed,
-        sum.kept,
-      ]),
-    )}
+    `${totalsTable(ledger.totals)}
 ${table(
   'Payment intents',
   ['at', 'id', 'amount', 'status', 'metadata'],
@@ -77,17 +66,5 @@ ${table(
       one.reason,
     ]),
 )}
-${table(
-  'Events',
-  ['at', 'id', 'type', 'object', 'deliveries'],
-  ledger.events
-    .toReversed()
-    .map((one) => [
-      one.at,
-      one.id,
-      one.type,
-      one.objectId,
-      one.deliveries.map((delivery) => delivery.status ?? 'no answer').join(', '),
-    ]),
-)}`,
+${eventsTable(ledger.events, ({ objectId }) => objectId)}`,
   );

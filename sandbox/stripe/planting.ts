@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type RefundMode } from '../gateway/switches';
+import { silently } from '../gateway/planting';
 import { type Account, noOrigin } from './account';
 import { createdSchema } from './created';
 import { parseCurrency } from './currencies';
@@ -39,16 +40,6 @@ export interface Planted {
   charge: string;
 }
 
-/** Runs a deed of which no event tells. */
-const silently = <Result>(account: Account, deed: () => Result): Result => {
-  const before = account.events.length;
-  try {
-    return deed();
-  } finally {
-    account.events.length = before;
-  }
-};
-
 /** Puts a captured payment on the account, without any event. Throws the refusal that the API would answer with. */
 export const plantPayment = (account: Account, wanted: PaymentToPlant): Planted => {
   const { amount, currency, metadata, created, withoutIntent } = paymentToPlantSchema.parse(wanted);
@@ -60,7 +51,7 @@ export const plantPayment = (account: Account, wanted: PaymentToPlant): Planted 
     payment_method: 'pm_card_visa',
     payment_method_types: ['card'],
   };
-  const intent = silently(account, () => createIntent(account, parameters, noOrigin));
+  const intent = silently(account.events, () => createIntent(account, parameters, noOrigin));
   const charge = capturedCharge(account, intent.id);
   if (created !== undefined) backdate(account, intent.id, created);
   if (!withoutIntent) return { paymentIntent: intent.id, charge: charge.id };
@@ -81,7 +72,7 @@ export const plantRefund = (account: Account, intentId: string, wanted: RefundTo
     metadata,
     ...(amount === undefined ? {} : { amount: String(amount) }),
   };
-  return silently(account, () => createRefund(account, parameters, noOrigin, mode, created)).id;
+  return silently(account.events, () => createRefund(account, parameters, noOrigin, mode, created)).id;
 };
 
 /** Gives an object another time of birth; an intent takes its charges along. Throws for an unknown id. */

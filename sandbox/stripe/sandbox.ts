@@ -1,4 +1,5 @@
 import express, { type Express, type Request, type Response } from 'express';
+import { actOn } from '../gateway/act';
 import { Deliveries } from '../gateway/deliveries';
 import { Faults } from '../gateway/faults';
 import { Gates } from '../gateway/gates';
@@ -14,10 +15,10 @@ import {
 } from '../gateway/server';
 import { Account } from './account';
 import { Api } from './api';
+import { authenticate, payClosed, settleProcessing } from './bank';
 import { handControl } from './by-hand';
 import { type StripeControl } from './control';
 import { controlRoutes } from './control-routes';
-import { authenticate, payClosed, settleProcessing } from './intents';
 import { ledgerOf } from './ledger';
 import { operations } from './operations';
 import { RefundDesk } from './refund-desk';
@@ -77,12 +78,7 @@ export const startStripeSandbox = async (options: StripeSandboxOptions = {}): Pr
   const gates = new Gates(end.signal);
   const mail = stripeMail(account, options.webhookSecret ?? 'whsec_sandbox');
   const webhooks = new Deliveries(mail, faults, gates, deliveryOptions(options), end.signal);
-  const act = <Result>(deed: () => Result): Result => {
-    const before = account.events.length;
-    const result = deed();
-    void webhooks.beforeAnswer(account.events.slice(before)).then((later) => webhooks.send(later));
-    return result;
-  };
+  const act = actOn(account.events, webhooks);
   const refundModes = new RefundModes(end.signal);
   const refunds = new RefundDesk(account, refundModes, act);
   const rate = new RateLimit();

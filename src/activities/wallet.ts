@@ -3,7 +3,7 @@
  * is part of recording a refund; both move money by SQL `move_wallet_money`, once per cause.
  */
 import type { Knex } from 'knex';
-import { walletMethod } from '../booking';
+import { largestAmountMinor, walletMethod } from '../booking';
 import type { Gateway, PaymentMethod } from '../gateways/gateway';
 import { deriveId, gatewayNamed } from './dependencies';
 
@@ -12,8 +12,7 @@ export const wallet: PaymentMethod = {
   capabilities: {
     insideTransaction: true,
     minimumAmountMinor: null,
-    // As much as Stripe's largest amount: an attempt's total must fit its column, whichever way it is paid.
-    maximumAmountMinor: 99_999_999,
+    maximumAmountMinor: largestAmountMinor,
   },
 };
 

@@ -1,5 +1,6 @@
 /** Checks that schemas share: what text may hold, and how faults are pointed at. */
 import { z } from 'zod';
+import { largestAmountMinor } from '../booking';
 import type { Fault } from './problem';
 import { Problem } from './problem';
 
@@ -91,7 +92,7 @@ export const money = z
     amountMinor: z
       .int()
       .min(0)
-      .max(99_999_999)
+      .max(largestAmountMinor)
       .meta({ description: 'In the smallest unit of the currency: 1999 EUR is 19.99 euros. 0 is free.' }),
     currency,
   })

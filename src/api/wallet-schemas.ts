@@ -1,6 +1,6 @@
 /** Shapes of wallets, as requests send them and answers show them. */
 import { z } from 'zod';
-import { isId } from '../booking';
+import { isId, largestAmountMinor } from '../booking';
 import type { WalletEntryRow } from '../database';
 import { isSubject } from './auth';
 import { bookingId } from './booking-schemas';
@@ -25,7 +25,7 @@ export const newCredit = z
     amountMinor: z
       .int()
       .min(1)
-      .max(99_999_999)
+      .max(largestAmountMinor)
       .meta({ description: 'In the smallest unit of the currency: 1999 EUR is 19.99 euros.' }),
     currency: currency.refine((code) => known.has(code), 'A currency of ISO 4217.'),
     note: line(500).optional().meta({ description: 'Why, for the books; not shown to the customer.' }),

@@ -12,7 +12,10 @@ import { defineRoute, type Route } from './route';
 /** Largest event, in bytes. Stripe's hold one object; four times our own limit is far beyond any of them. */
 const eventLimit = 256 * 1024;
 
-/** How long a ring may take to be durable, in ms. Gateways wait 10 s and more for an answer, then come again. */
+/**
+ * How long a ring may take to be durable, in ms. Razorpay waits 5 s for an answer and PhonePe 3 to 5, Stripe longer; whoever
+ * did not wait comes again, and a second ring is only a second look.
+ */
 const ringWithinMs = 5_000;
 
 const heardView = z

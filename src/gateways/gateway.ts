@@ -4,6 +4,12 @@
  */
 import type { Money, RefundStatus } from '../booking';
 
+/**
+ * How long one call to a gateway may take with its answer, in ms. Below the 5 s of a local activity, so that a slow answer
+ * becomes an honest `unknown` and not a time-out that nobody can tell from a crash.
+ */
+export const callTimeoutMs = 4_000;
+
 /** One payment object to be opened for an attempt. */
 export interface TryToOpen {
   bookingId: string;
@@ -113,6 +119,9 @@ export interface RefundToSend {
   /** The gateway's id of the refund, where an earlier answer gave it. */
   refundRef: string | null;
 }
+
+/** Headers of a webhook, by lower-case name. */
+export type WebhookHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
 /** What a webhook says, once its signature is checked. It carries no truth, only where to look. */
 export interface Heard {
@@ -244,11 +253,16 @@ export interface Gateway extends PaymentMethod {
   readonly capabilities: Capabilities;
   /** Creates the payment object, or finds the one that the same try and key number made before. */
   open(tryToOpen: TryToOpen): Promise<OpenedTry | Refused | Unknown>;
+  /**
+   * Reads a payment object. `bookingId` is ours, as the object bears it: null when it bears none, missing where this answer
+   * does not tell.
+   */
   read(ref: string): Promise<PaymentState & { bookingId?: string | null }>;
   /** Makes the object unpayable. Content with one that is closed already. */
   close(ref: string): Promise<CloseState>;
   /** Sends the refund, or finds the one that the same refund and go made before. */
   refund(refund: RefundToSend): Promise<RefundState>;
+  /** Reads the refund of this go; `missing`: none was made. */
   readRefund(refund: RefundToSend): Promise<RefundState>;
   /** Reads what took money back from a payment object, ours or not. `missing`: the gateway knows no such object. */
   reversals(ref: string): Promise<Reversals | { status: 'missing' } | Unknown>;
@@ -267,5 +281,5 @@ export interface Gateway extends PaymentMethod {
    */
   verifyReturn?(returned: Readonly<Record<string, unknown>>): void;
   /** @throws when the signature is missing, wrong or older than the gateway's tolerance */
-  verifyWebhook(rawBody: Buffer, headers: Readonly<Record<string, string | string[] | undefined>>): Heard;
+  verifyWebhook(rawBody: Buffer, headers: WebhookHeaders): Heard;
 }

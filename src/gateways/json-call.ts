@@ -1,12 +1,6 @@
 /** One call to a gateway that speaks JSON over HTTP, for those whose own package does not serve. */
 import type { z } from 'zod';
-import type { Unknown } from './gateway';
-
-/**
- * How long one call may take with its body, in ms. Below the 5 s of a local activity, so that a slow answer becomes an
- * honest `unknown` here and not a time-out that nobody can tell from a crash.
- */
-const callTimeoutMs = 4_000;
+import { callTimeoutMs, type Unknown } from './gateway';
 
 /** An answer that can be relied on: the deed was done, or was turned down for a reason that the gateway tells. */
 export type Answer<Result> =

@@ -67,11 +67,6 @@ function hosts(apiBase: string): { pg: string; identity: string } {
     : { pg: apiBase, identity: apiBase };
 }
 
-/** An id as part of a path. */
-export function at(id: string): string {
-  return encodeURIComponent(id);
-}
-
 function outcome<Result>(answer: Answer<Result>): Outcome<Result> {
   if (answer.status !== 'rejected') return answer;
   const { httpStatus } = answer;

@@ -5,9 +5,10 @@
  */
 import { z } from 'zod';
 import type { PhonepeSettings } from '../config';
-import { isId } from '../booking';
-import type { Heard } from './gateway';
+import type { Heard, WebhookHeaders } from './gateway';
+import { bookingOf } from './phonepe-ids';
 import { isAmong, sha256Hex } from './signatures';
+import { parsedBody } from './webhook-body';
 
 const id = z.string().optional().catch(undefined);
 
@@ -24,7 +25,7 @@ const bodyShape = z.object({
  */
 export function verifiedWebhook(
   rawBody: Buffer,
-  headers: Readonly<Record<string, string | string[] | undefined>>,
+  headers: WebhookHeaders,
   logins: PhonepeSettings['webhookLogins'],
 ): Heard {
   const { authorization } = headers;
@@ -50,27 +51,7 @@ export function verifiedWebhook(
   };
 }
 
-function parsedBody(rawBody: Buffer): unknown {
-  try {
-    return JSON.parse(rawBody.toString('utf8')) as unknown;
-  } catch {
-    throw new Error('The body is not JSON');
-  }
-}
-
 /** A name goes to the log and into a row, so it must look like one. */
 function typeShown(type: string | undefined): string {
   return type !== undefined && /^[\w.]{1,64}$/.test(type) ? type : 'unknown';
-}
-
-/** The id of an order: unique at PhonePe for good, at most 63 letters, digits, `_` and `-`. */
-export function orderIdOf(wanted: { bookingId: string; try: number; keyNumber: number }): string {
-  const first = `${wanted.bookingId}_${wanted.try}`;
-  return wanted.keyNumber === 1 ? first : `${first}_${wanted.keyNumber}`;
-}
-
-/** The booking that an order was made for; null for an order that is none of ours. */
-export function bookingOf(orderId: string): string | null {
-  const [, bookingId] = /^(.+?)_[1-9]\d{0,5}(?:_[1-9]\d{0,5})?$/.exec(orderId) ?? [];
-  return bookingId !== undefined && isId('booking', bookingId) ? bookingId : null;
 }

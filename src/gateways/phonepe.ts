@@ -4,6 +4,7 @@
  * refund} (read 2026-11).
  */
 import { z } from 'zod';
+import { largestAmountMinor } from '../booking';
 import type { PhonepeSettings } from '../config';
 import type {
   CloseState,
@@ -16,8 +17,9 @@ import type {
   TryToOpen,
   Unknown,
 } from './gateway';
-import { at, internalError, phonepeApi, type Outcome } from './phonepe-api';
-import { bookingOf, orderIdOf, verifiedWebhook } from './phonepe-webhooks';
+import { internalError, phonepeApi, type Outcome } from './phonepe-api';
+import { bookingOf, orderIdOf, refundIdOf } from './phonepe-ids';
+import { verifiedWebhook } from './phonepe-webhooks';
 
 /** Bounds of `expireAfter`, in seconds: …/create-payment/initiate-payment. */
 const expireAfter = { least: 300, most: 3600 };
@@ -73,7 +75,10 @@ export function phonepeGateway(settings: PhonepeSettings): Gateway {
   }
 
   async function read(ref: string): Promise<PaymentState & { bookingId?: string | null }> {
-    const order = await api.get(`/checkout/v2/order/${at(ref)}/status?details=false`, orderShape);
+    const order = await api.get(
+      `/checkout/v2/order/${encodeURIComponent(ref)}/status?details=false`,
+      orderShape,
+    );
     if (order.status !== 'ok') return missingOrUnknown(order);
     const { state, orderId, amount, errorCode } = order.result;
     // The id is ours to give, so it says whose the order is.
@@ -126,7 +131,7 @@ export function phonepeGateway(settings: PhonepeSettings): Gateway {
     const made = await api.post(
       '/payments/v2/refund',
       {
-        merchantRefundId: merchantRefundId(wanted),
+        merchantRefundId: refundIdOf(wanted),
         originalMerchantOrderId: wanted.ref,
         amount: wanted.amountMinor,
       },
@@ -140,7 +145,10 @@ export function phonepeGateway(settings: PhonepeSettings): Gateway {
   }
 
   async function readRefund(wanted: RefundToSend): Promise<RefundState> {
-    const found = await api.get(`/payments/v2/refund/${at(merchantRefundId(wanted))}/status`, refundShape);
+    const found = await api.get(
+      `/payments/v2/refund/${encodeURIComponent(refundIdOf(wanted))}/status`,
+      refundShape,
+    );
     return found.status === 'ok' ? refundState(wanted, found.result) : missingOrUnknown(found);
   }
 
@@ -159,8 +167,8 @@ export function phonepeGateway(settings: PhonepeSettings): Gateway {
       lists: false,
       // 100 paisa: …/create-payment/initiate-payment. There is no field for a currency.
       minimumAmountMinor: { INR: 100 },
-      // The limit is that of the account and of each way to pay, and on no page. Eight digits, as everywhere here.
-      maximumAmountMinor: 99_999_999,
+      // PhonePe's own limit is that of the account and of each way to pay, and on no page.
+      maximumAmountMinor: largestAmountMinor,
     },
     open,
     read,
@@ -182,13 +190,8 @@ const lookSchedule = [
   162, 172, 202, 232, 292,
 ];
 
-/** Unique at PhonePe for good, at most 63 letters, digits, `_` and `-`. One go is one refund, so it gives that refund again. */
-function merchantRefundId({ refundId, go, keyNumber }: RefundToSend): string {
-  return `${refundId}_${go}_${keyNumber}`;
-}
-
 function refundState(wanted: RefundToSend, refund: z.output<typeof refundShape>): RefundState {
-  const refundRef = refund.refundId ?? merchantRefundId(wanted);
+  const refundRef = refund.refundId ?? refundIdOf(wanted);
   switch (refund.state) {
     case 'COMPLETED':
       return { status: 'succeeded', refundRef };

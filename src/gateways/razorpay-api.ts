@@ -128,11 +128,6 @@ export function razorpayApi(settings: RazorpaySettings) {
   return { get, post, page, every };
 }
 
-/** An id as part of a path. */
-export function at(id: string): string {
-  return encodeURIComponent(id);
-}
-
 function outcome<Result>(answer: Answer<Result>): Outcome<Result> {
   if (answer.status !== 'rejected') return answer;
   const { httpStatus } = answer;

@@ -5,7 +5,6 @@
  */
 import type { DisputeSeen, ListedPage, RefundListed, RefundSeen, Reversals, Unknown } from './gateway';
 import {
-  at,
   disputeShape,
   pageLimit,
   paymentShape,
@@ -27,7 +26,7 @@ const defaultPage = 10;
  * that is refused, the list knows no pages, and the plain answer was all of it.
  */
 export async function paymentsOf(api: RazorpayApi, orderId: string): Promise<Outcome<Payment[]>> {
-  const path = `/orders/${at(orderId)}/payments`;
+  const path = `/orders/${encodeURIComponent(orderId)}/payments`;
   const plain = await api.get(path, z.object({ items: z.array(paymentShape) }));
   if (plain.status !== 'ok') return plain;
   let { items } = plain.result;
@@ -52,7 +51,7 @@ export function isCaptured(payment: Payment): boolean {
 
 /** Every refund of a payment, whoever made it. */
 export function refundsOf(api: RazorpayApi, paymentId: string): Promise<Outcome<Refund[]>> {
-  return api.every(`/payments/${at(paymentId)}/refunds`, refundShape);
+  return api.every(`/payments/${encodeURIComponent(paymentId)}/refunds`, refundShape);
 }
 
 /** Everything that took money back from the captured payments of an order. */
@@ -78,13 +77,14 @@ export async function reversalsOf(
   return { status: 'known', refunds, disputes: ours.flatMap((dispute) => disputeSeen(dispute) ?? []) };
 }
 
-function missingOrUnknown(
+/** A read that found nothing, or that is refused, which says nothing about the money. */
+export function missingOrUnknown(
   answer: Exclude<Outcome<unknown>, { status: 'ok' }>,
 ): { status: 'missing' } | Unknown {
   return answer.status === 'missing' ? { status: 'missing' } : asUnknown(answer);
 }
 
-/** A read that is refused says nothing about the money. */
+/** A refusal where the answer alone would have told something: no more is known than before. */
 export function asUnknown(answer: Exclude<Outcome<unknown>, { status: 'ok' }>): Unknown {
   return answer.status === 'unknown' ? answer : { status: 'unknown', reason: answer.reason };
 }
@@ -203,7 +203,7 @@ async function refundsListed(
   for (const refund of refunds) {
     let ref = refund.notes['orderId'];
     if (ref === undefined) {
-      const payment = await api.get(`/payments/${at(refund.payment_id)}`, paymentShape);
+      const payment = await api.get(`/payments/${encodeURIComponent(refund.payment_id)}`, paymentShape);
       if (payment.status !== 'ok') return asUnknown(payment);
       if (!isCaptured(payment.result)) continue;
       ref = payment.result.order_id ?? payment.result.id;

@@ -4,9 +4,10 @@
  * …/payments/payment-gateway/web-integration/standard/integration-steps (read 2026-11).
  */
 import { z } from 'zod';
-import type { Heard } from './gateway';
+import type { Heard, WebhookHeaders } from './gateway';
 import { orderShape, paymentShape, refundShape } from './razorpay-api';
 import { hmacHex, isAmong, isSame, sha256Hex } from './signatures';
+import { parsedBody } from './webhook-body';
 
 /** Events after which the order or one of its refunds may stand differently. */
 const ringingEvents = new Set([
@@ -42,11 +43,7 @@ function entity<Shape extends z.ZodObject>(shape: Shape) {
  * anew only makes us look.
  * @throws when the signature is missing or wrong, or the body is no event
  */
-export function verifiedWebhook(
-  rawBody: Buffer,
-  headers: Readonly<Record<string, string | string[] | undefined>>,
-  secrets: readonly string[],
-): Heard {
+export function verifiedWebhook(rawBody: Buffer, headers: WebhookHeaders, secrets: readonly string[]): Heard {
   const signature = headers['x-razorpay-signature'];
   if (typeof signature !== 'string') throw new Error('The X-Razorpay-Signature header is missing');
   const expected = secrets.map((secret) => hmacHex(secret, rawBody));
@@ -72,15 +69,6 @@ function isReversal(
   notes: Record<string, string> | undefined,
 ): boolean {
   return event.startsWith('refund.') && notes?.['refundId'] === undefined && captured !== false;
-}
-
-/** zod's own message would quote the body; `JSON.parse` quotes its beginning. */
-function parsedBody(rawBody: Buffer): unknown {
-  try {
-    return JSON.parse(rawBody.toString('utf8')) as unknown;
-  } catch {
-    throw new Error('The body is not JSON');
-  }
 }
 
 /**

@@ -4,6 +4,7 @@
  * …/payments/payments/capture-settings/api, …/payments/payments/late-authorisation, …/payments/refunds/auto-refunds,
  * …/api/refunds/normal-refunds-idempotent (read 2026-11).
  */
+import { largestAmountMinor } from '../booking';
 import type { RazorpaySettings } from '../config';
 import type {
   CloseState,
@@ -16,20 +17,12 @@ import type {
   TryToOpen,
   Unknown,
 } from './gateway';
-import {
-  at,
-  orderShape,
-  razorpayApi,
-  refundShape,
-  type Order,
-  type Outcome,
-  type Payment,
-  type Refund,
-} from './razorpay-api';
+import { orderShape, razorpayApi, refundShape, type Order, type Payment, type Refund } from './razorpay-api';
 import {
   asUnknown,
   isCaptured,
   listed,
+  missingOrUnknown,
   paymentsOf,
   refundSeen,
   refundsOf,
@@ -114,12 +107,11 @@ export function razorpayGateway(settings: RazorpaySettings): Gateway {
 
   async function read(ref: string): Promise<PaymentState & { bookingId?: string | null }> {
     const payments = await paymentsOf(api, ref);
-    if (payments.status === 'missing') return { status: 'missing' };
-    if (payments.status !== 'ok') return asUnknown(payments);
+    if (payments.status !== 'ok') return missingOrUnknown(payments);
     const state = orderState(payments.result);
     if (state.status !== 'paid') return state;
     // Whose the money is, only the order says: notes of a payment come from the customer's browser.
-    const order = await api.get(`/orders/${at(ref)}`, orderShape);
+    const order = await api.get(`/orders/${encodeURIComponent(ref)}`, orderShape);
     if (order.status !== 'ok') return asUnknown(order);
     return { ...state, bookingId: order.result.notes['bookingId'] ?? null };
   }
@@ -143,7 +135,7 @@ export function razorpayGateway(settings: RazorpaySettings): Gateway {
   async function refund(wanted: RefundToSend): Promise<RefundState> {
     const { refundId, go, keyNumber, bookingId } = wanted;
     const made = await api.post(
-      `/payments/${at(wanted.chargeRef)}/refund`,
+      `/payments/${encodeURIComponent(wanted.chargeRef)}/refund`,
       {
         amount: wanted.amountMinor,
         speed: 'normal',
@@ -169,7 +161,7 @@ export function razorpayGateway(settings: RazorpaySettings): Gateway {
 
   async function readRefund(wanted: RefundToSend): Promise<RefundState> {
     if (wanted.refundRef !== null) {
-      const found = await api.get(`/refunds/${at(wanted.refundRef)}`, refundShape);
+      const found = await api.get(`/refunds/${encodeURIComponent(wanted.refundRef)}`, refundShape);
       return found.status === 'ok' ? refundState(found.result) : missingOrUnknown(found);
     }
     const all = await refundsOf(api, wanted.chargeRef);
@@ -194,8 +186,8 @@ export function razorpayGateway(settings: RazorpaySettings): Gateway {
       lists: true,
       // INR 1.00: …/api/orders/create. Other currencies ask for an approval of the account: …/payments/international-payments.
       minimumAmountMinor: { INR: 100 },
-      // The limit is the account's own and on no page; above it the order is refused. Eight digits, as everywhere here.
-      maximumAmountMinor: 99_999_999,
+      // Razorpay's own limit is the account's and on no page; above it the order is refused.
+      maximumAmountMinor: largestAmountMinor,
     },
     open,
     read,
@@ -243,10 +235,6 @@ function failed(payment: Payment, failureRef: string): PaymentState {
 function refundState(refund: Refund): RefundState {
   const { refundRef, status } = refundSeen(refund);
   return { status, refundRef };
-}
-
-function missingOrUnknown(answer: Exclude<Outcome<unknown>, { status: 'ok' }>): RefundState {
-  return answer.status === 'missing' ? { status: 'missing' } : asUnknown(answer);
 }
 
 /** What names an object that is not there is refused like anything else that cannot be done. */

@@ -103,9 +103,10 @@ function disputeStatus(dispute: Stripe.Dispute): DisputeSeen['status'] | undefin
 
 /**
  * One page of the charges captured in an interval; after the last of those, of its refunds; then of the disputes opened in
- * it (docs.stripe.com/api/disputes/list). The cursor names the list and the object to go on after. Charges and not intents, because an intent is as old as its opening, and its
- * money may come on the next day; a charge carries a copy of the intent's metadata (docs.stripe.com/metadata).
- * Cards are captured as their charge is made; a delayed method's charge would be listed under the day it was begun.
+ * it (docs.stripe.com/api/disputes/list). The cursor names the list and the object to go on after. Charges and not intents,
+ * because an intent is as old as its opening, and its money may come on the next day; a charge carries a copy of the intent's
+ * metadata (docs.stripe.com/metadata). Cards are captured as their charge is made; a delayed method's charge would be listed
+ * under the day it was begun.
  */
 export async function listed(
   stripe: Stripe,

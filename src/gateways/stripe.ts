@@ -5,27 +5,24 @@
  */
 import { randomUUID } from 'node:crypto';
 import Stripe from 'stripe';
+import { largestAmountMinor } from '../booking';
 import type { StripeSettings } from '../config';
-import type {
-  CloseState,
-  Gateway,
-  Heard,
-  OpenedTry,
-  PaymentState,
-  Refused,
-  RefundState,
-  RefundToSend,
-  TryToOpen,
-  Unknown,
+import {
+  callTimeoutMs,
+  type CloseState,
+  type Gateway,
+  type Heard,
+  type OpenedTry,
+  type PaymentState,
+  type Refused,
+  type RefundState,
+  type RefundToSend,
+  type TryToOpen,
+  type Unknown,
+  type WebhookHeaders,
 } from './gateway';
 import { isMissing, refusedOrUnknown, strictClient, unknown } from './stripe-errors';
 import { listed, refundSeen, reversalsOf } from './stripe-listings';
-
-/**
- * How long one call may take, in ms. Below the 5 s of a local activity, so that a slow answer becomes an honest
- * `unknown` here and not a time-out that nobody can tell from a crash.
- */
-const callTimeoutMs = 4_000;
 
 /** Age up to which a signed webhook is believed, in seconds: Stripe's own default. */
 const webhookToleranceSeconds = 300;
@@ -181,10 +178,7 @@ export function stripeGateway(settings: StripeSettings): Gateway {
     }
   }
 
-  function verifyWebhook(
-    rawBody: Buffer,
-    headers: Readonly<Record<string, string | string[] | undefined>>,
-  ): Heard {
+  function verifyWebhook(rawBody: Buffer, headers: WebhookHeaders): Heard {
     const signature = headers['stripe-signature'];
     if (typeof signature !== 'string') throw new Error('The Stripe-Signature header is missing');
     const event = verifiedEvent(rawBody, signature, settings.webhookSecrets);
@@ -220,8 +214,7 @@ export function stripeGateway(settings: StripeSettings): Gateway {
       looksPerSecond: 5,
       lists: true,
       minimumAmountMinor,
-      // Eight digits. Source: docs.stripe.com/api/payment_intents/create, `amount`.
-      maximumAmountMinor: 99_999_999,
+      maximumAmountMinor: largestAmountMinor,
     },
     open,
     read,
