@@ -9,13 +9,16 @@ const day = from.getTime() / 1000;
 
 /** All pages of the interval; fails when one is unknown. */
 async function everything(at: Counterpart, start = from, end = to): Promise<ListedPage & { pages: number }> {
-  const all: ListedPage & { pages: number } = { status: 'known', payments: [], refunds: [], pages: 0 };
+  const all = { status: 'known', payments: [], refunds: [], disputes: [], pages: 0 } as ListedPage & {
+    pages: number;
+  };
   let cursor: string | undefined;
   do {
     const page = await at.gateway.list?.(start, end, cursor);
     if (page?.status !== 'known') throw new Error(`page ${all.pages}: ${JSON.stringify(page)}`);
     all.payments.push(...page.payments);
     all.refunds.push(...page.refunds);
+    all.disputes?.push(...(page.disputes ?? []));
     all.pages += 1;
     cursor = page.next;
   } while (cursor !== undefined);
@@ -145,6 +148,20 @@ const lists: readonly Case[] = [
       expect(payments.map(({ chargeRef }) => chargeRef)).toEqual(made);
       expect(new Set(refunds.map(({ refundRef }) => refundRef)).size).toBe(101);
       expect(pages).toBeGreaterThanOrEqual(5);
+    },
+  },
+  {
+    name: 'The list has the disputes of its interval, each with the payment object its money came in by',
+    needs: ['lists', 'dispute'],
+    async run(at) {
+      const { ref } = await paid(at);
+      await at.dispute(ref, 300);
+      const now = Date.now();
+      const { disputes } = await everything(at, new Date(now - 60_000), new Date(now + 60_000));
+      const ours = disputes?.filter((dispute) => dispute.ref === ref);
+      expect(ours).toMatchObject([{ ref, amountMinor: 300, status: 'open' }]);
+      const before = await everything(at, new Date(now - 120_000), new Date(now - 60_000));
+      expect(before.disputes).toEqual([]);
     },
   },
   {

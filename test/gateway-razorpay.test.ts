@@ -279,7 +279,7 @@ describe('a refund', () => {
 describe('what took money back', () => {
   const dispute = (change: object): object => ({
     id: 'disp_1', payment_id: 'pay_1', amount: 2500, amount_deducted: 0, currency: 'INR', reason_code: 'chargeback',
-    status: 'open', phase: 'chargeback', ...change,
+    status: 'open', phase: 'chargeback', created_at: 1_767_225_600, ...change,
   }); // prettier-ignore
   const seen = async (...disputes: object[]): Promise<unknown> => {
     says['GET /v1/disputes'] = paged(disputes);
