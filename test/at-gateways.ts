@@ -1,6 +1,7 @@
 /**
  * The gateways' sandboxes as one: how a customer pays at each, what goes wrong there, and what its own ledger says of an
- * attempt, in the same words. So that one table of cases can be run for every gateway.
+ * attempt, in the same words. So that one table of cases can be run for every gateway, end to end. What an adapter alone is
+ * held against stands in `gateway-counterpart.ts`.
  */
 import type { GatewayControl } from '../sandbox/gateway/control';
 import type { Delivery } from '../sandbox/gateway/deliveries';

@@ -4,9 +4,9 @@ import { ApplicationFailure } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import type { Knex } from 'knex';
 import { makeId, type AttemptStatus, type IdKind } from '../booking';
-import type { AttemptRow, TryRow } from '../database';
+import type { AttemptRow } from '../database';
 import type { FailureType } from '../failures';
-import type { Gateway, TryToOpen, Unknown } from '../gateways/gateway';
+import type { Gateway, Unknown } from '../gateways/gateway';
 import type { Logger, Metrics } from '../telemetry';
 import type { WebhookSettings } from './webhook-courier';
 
@@ -90,29 +90,6 @@ export async function lockAttempt(trx: Knex.Transaction, bookingId: string): Pro
 /** Derives an id from its cause, so that the same cause found twice is one row. */
 export function deriveId(kind: IdKind, ...cause: string[]): string {
   return makeId(kind, createHash('sha256').update(cause.join('\0')).digest());
-}
-
-/** The end of a hold is not for paying but for settling what was paid in its last moment, in seconds: SQL `hold_seats` adds it. */
-const settlingSeconds = 60;
-
-/** What opens a try at its gateway, the same each time it is asked for. */
-export function tryToOpen(
-  row: Pick<TryRow, 'booking_id' | 'try' | 'key_number'>,
-  attempt: Pick<AttemptRow, 'total_minor' | 'currency' | 'return_url' | 'window_seconds' | 'hold_until'>,
-): TryToOpen {
-  const returnUrl = attempt.return_url === null ? undefined : new URL(attempt.return_url);
-  returnUrl?.searchParams.set('bookingId', row.booking_id);
-  return {
-    bookingId: row.booking_id,
-    try: row.try,
-    keyNumber: row.key_number,
-    total: { amountMinor: attempt.total_minor, currency: attempt.currency },
-    payWithinSeconds:
-      attempt.hold_until === null
-        ? attempt.window_seconds
-        : Math.max(1, Math.floor((attempt.hold_until.getTime() - Date.now()) / 1000) - settlingSeconds),
-    ...(returnUrl === undefined ? {} : { returnUrl: returnUrl.toString() }),
-  };
 }
 
 /** The gateway of that name. An attempt may outlive a gateway's keys: then the activity waits for an operator to put them back. */

@@ -9,13 +9,13 @@ import {
   lockAttempt,
   readBackLater,
   readStanding,
-  tryToOpen,
   type Dependencies,
   type Refusal,
   type Standing,
 } from './dependencies';
 import { recordHeard } from './heard';
 import { settleTries } from './settle';
+import { tryToOpen } from './tries';
 import { lastGap } from './watch';
 
 /** What an attempt can end as without money. */

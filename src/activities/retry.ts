@@ -1,4 +1,7 @@
-/** Another try for the same attempt: at the same payment object while that can be paid, else at a new one, or by another way to pay. */
+/**
+ * Another try for the same attempt: at the same payment object while that can be paid, else at a new one, or by another way to
+ * pay.
+ */
 import type { Knex } from 'knex';
 import type { AttemptRow, TryRow } from '../database';
 import type { FailureType } from '../failures';
@@ -118,7 +121,10 @@ async function newestTry(db: Knex, bookingId: string): Promise<TryRow> {
   return newest;
 }
 
-/** What a new try would be refused for, now or when it settled, if anything: better before the money came, and before the old object is closed. */
+/**
+ * What a new try would be refused for, now or when it settled, if anything: better told before the money comes, and before
+ * the old object is closed.
+ */
 async function whyNot(
   trx: Knex.Transaction,
   attempt: AttemptRow,

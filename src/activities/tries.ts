@@ -2,23 +2,40 @@
 import type { Knex } from 'knex';
 import { isOpen } from '../booking';
 import type { AttemptRow, TryRow } from '../database';
-import type { Gateway, OpenedTry } from '../gateways/gateway';
-import {
-  gatewayNamed,
-  lockAttempt,
-  readBackLater,
-  retryLater,
-  tryToOpen,
-  type Dependencies,
-} from './dependencies';
+import type { Gateway, OpenedTry, Refused, TryToOpen } from '../gateways/gateway';
+import { gatewayNamed, lockAttempt, readBackLater, retryLater, type Dependencies } from './dependencies';
 
 /**
- * Makes the payment object of the attempt's newest try, unless it stands already, and starts the window to pay it in.
- * @throws `gateway-unavailable` (retried) when the gateway gave no usable answer
+ * The end of a hold, in seconds, which is not for paying but for settling what was paid in the last moment: the SQL function
+ * `hold_seats` adds it.
  */
-export async function openTry(deps: Dependencies, bookingId: string): Promise<void> {
-  const { db, gateways, log, metrics } = deps;
-  const found = await db<TryRow & AttemptRow>('payment_tries')
+const settlingSeconds = 60;
+
+/** What an attempt says of its payment objects. */
+type Terms = Pick<AttemptRow, 'total_minor' | 'currency' | 'return_url' | 'window_seconds' | 'hold_until'>;
+
+/** What opens a try at its gateway: the same each time it is asked for, save that a hold leaves less and less time. */
+export function tryToOpen(row: Pick<TryRow, 'booking_id' | 'try' | 'key_number'>, attempt: Terms): TryToOpen {
+  const returnUrl = attempt.return_url === null ? undefined : new URL(attempt.return_url);
+  returnUrl?.searchParams.set('bookingId', row.booking_id);
+  return {
+    bookingId: row.booking_id,
+    try: row.try,
+    keyNumber: row.key_number,
+    total: { amountMinor: attempt.total_minor, currency: attempt.currency },
+    payWithinSeconds:
+      attempt.hold_until === null
+        ? attempt.window_seconds
+        : Math.max(1, Math.floor((attempt.hold_until.getTime() - Date.now()) / 1000) - settlingSeconds),
+    ...(returnUrl === undefined ? {} : { returnUrl: returnUrl.toString() }),
+  };
+}
+
+/** A try whose payment object is still to be made, and what its attempt says of it. */
+type OpeningTry = TryRow & Terms & { attempt_status: AttemptRow['status'] };
+
+async function openingTry(db: Knex, bookingId: string): Promise<OpeningTry | undefined> {
+  return db('payment_tries')
     .join('attempts', 'attempts.booking_id', 'payment_tries.booking_id')
     .where({ 'payment_tries.booking_id': bookingId, 'payment_tries.status': 'opening' })
     .select(
@@ -30,35 +47,37 @@ export async function openTry(deps: Dependencies, bookingId: string): Promise<vo
       'attempts.hold_until',
       'attempts.status as attempt_status',
     )
-    .first<
-      | (TryRow &
-          Pick<AttemptRow, 'total_minor' | 'currency' | 'return_url' | 'window_seconds' | 'hold_until'> & {
-            attempt_status: AttemptRow['status'];
-          })
-      | undefined
-    >();
+    .first<OpeningTry | undefined>();
+}
+
+/**
+ * Makes the payment object of the attempt's newest try, unless it stands already, and starts the window to pay it in.
+ * @throws `gateway-unavailable` (retried) when the gateway gave no usable answer
+ */
+export async function openTry(deps: Dependencies, bookingId: string): Promise<void> {
+  const { db, gateways } = deps;
+  const found = await openingTry(db, bookingId);
   if (found === undefined || !isOpen(found.attempt_status)) return;
   const gateway = gatewayNamed(gateways, found.gateway);
   const opened = await gateway.open(tryToOpen(found, found));
   if (opened.status === 'unknown') throw readBackLater(gateway, opened);
-  if (opened.status === 'opened') return db.transaction((trx) => recordOpened(deps, trx, found, opened));
-  log.error({
-    event: 'try.refused',
-    bookingId,
-    try: found.try,
-    gateway: gateway.name,
-    reason: opened.reason,
-  });
-  metrics.tries.inc({ gateway: gateway.name, result: 'refused' });
-  if (opened.replayed) {
-    // The gateway would repeat this answer for its key for ever. Nobody holds the lost object's secret, so the next
-    // key cannot make anybody pay twice.
-    await db('payment_tries')
-      .where({ booking_id: bookingId, try: found.try, key_number: found.key_number })
-      .increment('key_number', 1);
-    throw retryLater('gateway-unavailable', `${gateway.name} refused for this key: ${opened.reason}`);
-  }
-  await refuseTry(deps, found);
+  if (opened.status === 'refused') return recordRefused(deps, found, opened);
+  await db.transaction((trx) => recordOpened(deps, trx, found, opened));
+}
+
+/** @throws `gateway-unavailable` (retried) when another key can still pass */
+async function recordRefused(deps: Dependencies, row: TryRow, refused: Refused): Promise<void> {
+  const { booking_id: bookingId, gateway } = row;
+  deps.log.error({ event: 'try.refused', bookingId, try: row.try, gateway, reason: refused.reason });
+  deps.metrics.tries.inc({ gateway, result: 'refused' });
+  if (!refused.replayed) return refuseTry(deps, row);
+  // The gateway would repeat this answer for its key for ever. Nobody holds the lost object's secret, so the next
+  // key cannot make anybody pay twice.
+  await deps
+    .db('payment_tries')
+    .where({ booking_id: bookingId, try: row.try, key_number: row.key_number })
+    .increment('key_number', 1);
+  throw retryLater('gateway-unavailable', `${gateway} refused for this key: ${refused.reason}`);
 }
 
 async function recordOpened(
@@ -113,9 +132,10 @@ export async function startWindow(
   await trx('attempts')
     .where({ booking_id: row.booking_id })
     .update({
-      // A hold has its own end, which no retry moves; its last minute is for settling.
+      // A hold has its own end, which no retry moves.
       expires_at: trx.raw(
-        "coalesce(hold_until - interval '60 seconds', now() + make_interval(secs => window_seconds))",
+        'coalesce(hold_until - make_interval(secs => ?), now() + make_interval(secs => window_seconds))',
+        [settlingSeconds],
       ),
     });
   await trx('payment_tries')
