@@ -54,6 +54,7 @@ export const disputeShape = z.object({
   reason_code: z.string().nullish(),
   status: z.string(),
   phase: z.string().nullish(),
+  created_at: z.int().nullish(),
 });
 export type Dispute = z.output<typeof disputeShape>;
 

@@ -3,7 +3,15 @@
  * Facts: razorpay.com/docs/api/orders/fetch-payments, …/api/payments/fetch-all-payments, …/api/refunds/entity,
  * …/api/disputes/entity, …/payments/refunds/auto-refunds (read 2026-11).
  */
-import type { DisputeSeen, ListedPage, RefundListed, RefundSeen, Reversals, Unknown } from './gateway';
+import type {
+  DisputeListed,
+  DisputeSeen,
+  ListedPage,
+  RefundListed,
+  RefundSeen,
+  Reversals,
+  Unknown,
+} from './gateway';
 import {
   at,
   disputeShape,
@@ -142,12 +150,12 @@ function disputeStatus(status: string, deducted: number): DisputeSeen['status'] 
   }
 }
 
-/** Refunds on a page: each may cost a call more, and a page is read at one go. */
-const refundsPerPage = 25;
+/** Refunds or disputes on a page: each may cost a call more, and a page is read at one go. */
+const costlyPerPage = 25;
 
 /**
- * One page of the captured payments begun in an interval, and after the last of those, one page of its refunds. The cursor
- * names the list and how many to skip. A payment is listed under its beginning, and Razorpay tells no time of capture: one
+ * One page of the captured payments begun in an interval; after the last of those, of its refunds; then of the disputes
+ * opened in it. The cursor names the list and how many to skip. A payment is listed under its beginning, and Razorpay tells no time of capture: one
  * that a bank confirmed days late is under the day it was begun, and only the payment watch meets it in time.
  */
 export async function listed(
@@ -159,10 +167,11 @@ export async function listed(
   const [kind, skipped] = cursor.split(':');
   const skip = Number(skipped);
   const [first, end] = [toSecond(from), toSecond(to)];
-  const count = kind === 'payments' ? pageLimit : refundsPerPage;
+  const count = kind === 'payments' ? pageLimit : costlyPerPage;
   const wanted = { from: String(first), to: String(end), count: String(count), skip: String(skip) };
   // Whether `to` itself belongs to the list is not told.
-  const inside = (one: { created_at: number }): boolean => one.created_at >= first && one.created_at < end;
+  const inside = ({ created_at: born }: { created_at?: number | null | undefined }): boolean =>
+    born === null || born === undefined || (born >= first && born < end);
   if (kind === 'payments') {
     const page = await api.page('/payments', paymentShape, wanted);
     if (page.status !== 'ok') return asUnknown(page);
@@ -170,12 +179,20 @@ export async function listed(
     const payments = page.result.filter((payment) => isCaptured(payment) && inside(payment));
     return { status: 'known', payments: payments.map(paymentListed), refunds: [], next };
   }
-  const page = await api.page('/refunds', refundShape, wanted);
+  if (kind === 'refunds') {
+    const page = await api.page('/refunds', refundShape, wanted);
+    if (page.status !== 'ok') return asUnknown(page);
+    const refunds = await refundsListed(api, page.result.filter(inside));
+    if (!Array.isArray(refunds)) return refunds;
+    const next = page.result.length < count ? 'disputes:0' : `refunds:${skip + count}`;
+    return { status: 'known', payments: [], refunds, next };
+  }
+  const page = await api.page('/disputes', disputeShape, wanted);
   if (page.status !== 'ok') return asUnknown(page);
-  const refunds = await refundsListed(api, page.result.filter(inside));
-  if (!Array.isArray(refunds)) return refunds;
-  const next = page.result.length < count ? {} : { next: `refunds:${skip + count}` };
-  return { status: 'known', payments: [], refunds, ...next };
+  const disputes = await disputesListed(api, page.result.filter(inside));
+  if (!Array.isArray(disputes)) return disputes;
+  const next = page.result.length < count ? {} : { next: `disputes:${skip + count}` };
+  return { status: 'known', payments: [], refunds: [], disputes, ...next };
 }
 
 /** Razorpay's times are whole seconds; rounding both bounds up the same way keeps neighbouring intervals apart. */
@@ -216,6 +233,22 @@ async function refundsListed(
       currency: refund.currency.toUpperCase(),
       createdAt: new Date(refund.created_at * 1000),
     });
+  }
+  return all;
+}
+
+/** A dispute names its payment only, whose order is read. None for what took no money. */
+async function disputesListed(
+  api: RazorpayApi,
+  disputes: readonly Dispute[],
+): Promise<DisputeListed[] | Unknown> {
+  const all: DisputeListed[] = [];
+  for (const dispute of disputes) {
+    const seen = disputeSeen(dispute);
+    if (seen === undefined) continue;
+    const payment = await api.get(`/payments/${at(dispute.payment_id)}`, paymentShape);
+    if (payment.status !== 'ok') return asUnknown(payment);
+    all.push({ ...seen, ref: payment.result.order_id ?? payment.result.id });
   }
   return all;
 }
