@@ -142,6 +142,34 @@ describe('an order that was paid twice', () => {
   });
 });
 
+test('a dispute that nobody told us of is found by the daily comparison, and so is its loss', async () => {
+  const { booking, ref, shopper } = await start('razorpay');
+  await razorpay.sandbox.pay(ref, 'ok');
+  await shopper.until(booking.id, 'confirmed');
+  await outcomeOf(world, booking.id);
+  await razorpay.silence(booking.id);
+  const { id } = await razorpay.sandbox.dispute(ref);
+  const compareNow = (name: string): Promise<unknown> =>
+    world.temporal.workflow.execute('compare', {
+      workflowId: `compare-${name}-${String(booking.id)}`,
+      taskQueue: world.taskQueue,
+      args: [
+        {
+          from: new Date(Date.now() - 60_000).toISOString(),
+          to: new Date(Date.now() + 60_000).toISOString(),
+        },
+      ],
+    });
+  await compareNow('open');
+  await shopper.until(booking.id, 'needs_attention');
+  expect(await casesOf(booking.id)).toMatchObject([{ kind: 'dispute', amount_minor: priceMinor }]);
+  await razorpay.sandbox.closeDispute(id, 'lost');
+  await compareNow('lost');
+  await shopper.until(booking.id, 'refunded');
+  expect(await refundRows(world, booking.id)).toEqual([['external', 'succeeded', priceMinor]]);
+  await razorpay.clearFaults();
+});
+
 describe('money that comes while other money is still on its way back', () => {
   /** The offering is closed while somebody pays; the refund stays under way. */
   async function refunding({ booking, offeringId, shopper }: Started): Promise<void> {

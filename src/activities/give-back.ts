@@ -82,7 +82,7 @@ export function giveBackActivities(deps: Dependencies) {
 
   /**
    * Whoever waits for a refund takes the rings that tell of more money, too: a second payment of the same order, or one of
-   * another try. It is settled here, and sent back without waiting for the first refund, which may take weeks.
+   * another try. It is settled here, and sent back and followed without waiting for the first refund, which may take weeks.
    */
   async function lookForStrays(
     { id: awaited }: OwedRefund,
@@ -92,7 +92,8 @@ export function giveBackActivities(deps: Dependencies) {
     await settleAll(deps, bookingId, heard);
     const strays = await db('refunds')
       .join('payments', 'payments.id', 'refunds.payment_id')
-      .where({ booking_id: bookingId, 'refunds.status': 'unsent' })
+      .where({ booking_id: bookingId })
+      .whereIn('refunds.status', ['unsent', 'pending'])
       .whereIn('reason', ['late-payment', 'second-payment'])
       .whereNot('refunds.id', awaited)
       .select<{ id: string }[]>('refunds.id');
