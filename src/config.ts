@@ -116,7 +116,7 @@ function missingTogether(given: NodeJS.ProcessEnv): string[] {
   const faults: string[] = [];
   if (!given['AUTH_JWT_SECRET'] && !given['AUTH_JWKS_URL'])
     faults.push('AUTH_JWT_SECRET or AUTH_JWKS_URL: one is needed');
-  if (given['STRIPE_SECRET_KEY'] && !given['STRIPE_WEBHOOK_SECRET']) {
+  if (given['STRIPE_SECRET_KEY'] && isEmpty(given['STRIPE_WEBHOOK_SECRET'])) {
     faults.push('STRIPE_WEBHOOK_SECRET: needed beside STRIPE_SECRET_KEY, or no webhook can be believed');
   }
   faults.push(...onlyTogether(given, ['RAZORPAY_KEY_ID', 'RAZORPAY_KEY_SECRET', 'RAZORPAY_WEBHOOK_SECRET']));
@@ -137,9 +137,14 @@ function missingTogether(given: NodeJS.ProcessEnv): string[] {
   return faults;
 }
 
+/** Commas alone are no setting either: of no secret, no webhook could be believed. */
+function isEmpty(text: string | undefined): boolean {
+  return list.parse(text).length === 0;
+}
+
 /** A gateway with half of its settings would start, and fail its first customer. */
 function onlyTogether(given: NodeJS.ProcessEnv, names: string[]): string[] {
-  const missing = names.filter((name) => given[name] === undefined);
+  const missing = names.filter((name) => isEmpty(given[name]));
   if (missing.length === 0 || missing.length === names.length) return [];
   return missing.map((name) => `${name}: needed beside ${names.filter((one) => one !== name).join(', ')}`);
 }
@@ -170,7 +175,7 @@ function razorpaySettings(read: Environment): RazorpaySettings | undefined {
     keyId,
     keySecret,
     webhookSecrets: read.RAZORPAY_WEBHOOK_SECRET,
-    apiBase: read.RAZORPAY_API_BASE.replace(/\/$/, ''),
+    apiBase: read.RAZORPAY_API_BASE.replace(/\/+$/, ''),
   };
 }
 
@@ -185,7 +190,7 @@ function phonepeSettings(read: Environment): PhonepeSettings | undefined {
       username,
       password: read.PHONEPE_WEBHOOK_PASSWORD[n] ?? '',
     })),
-    apiBase: read.PHONEPE_API_BASE.replace(/\/$/, ''),
+    apiBase: read.PHONEPE_API_BASE.replace(/\/+$/, ''),
   };
 }
 

@@ -304,7 +304,14 @@ describe('what took money back', () => {
     [{ status: 'closed', phase: 'fraud', amount_deducted: 2500 }, 'lost', 2500],
   ])('by a dispute %j is %s', async (change, status, amountMinor) => {
     expect(await seen(dispute(change))).toEqual([
-      { disputeRef: 'disp_1', status, amountMinor, currency: 'INR', reason: 'chargeback' },
+      {
+        disputeRef: 'disp_1',
+        chargeRef: 'pay_1',
+        status,
+        amountMinor,
+        currency: 'INR',
+        reason: 'chargeback',
+      },
     ]);
   });
 

@@ -217,6 +217,52 @@ describe('a gateway that does not answer', () => {
     expect(await tries(id)).toMatchObject([{ status: 'open', watched: true }, { status: 'paid' }]);
   });
 
+  test('and is asked by keys that were taken away holds up no money either', async () => {
+    const id = await start('order');
+    await retry(id, 'card');
+    paid(card, refOf('card', id, 2));
+    (deps.gateways as Map<string, unknown>).delete('order');
+    expect(await settle(id)).toMatchObject({ status: 'confirmed' });
+  });
+
+  test('without keys and with nothing decided is waited for', async () => {
+    const id = await start('order');
+    await retry(id, 'card');
+    (deps.gateways as Map<string, unknown>).delete('order');
+    for (const wait of [() => settle(id), () => end(id)])
+      await expect(wait()).rejects.toMatchObject({ type: 'gateway-unavailable' });
+    expect(await attempt(id)).toMatchObject({ status: 'awaiting_payment' });
+  });
+
+  test('at the window’s end holds up no money of another try', async () => {
+    const id = await start('order');
+    await retry(id, 'card');
+    order.down = true;
+    paid(card, refOf('card', id, 2));
+    expect(await end(id)).toMatchObject({ status: 'confirmed' });
+    expect(await tries(id)).toMatchObject([{ status: 'open', watched: true }, { status: 'paid' }]);
+  });
+
+  test('leaves the attempt open at the window’s end, until it answers', async () => {
+    const id = await start('order');
+    await retry(id, 'card');
+    order.down = true;
+    await expect(end(id)).rejects.toMatchObject({ type: 'gateway-unavailable' });
+    expect(await attempt(id)).toMatchObject({ status: 'awaiting_payment' });
+    order.down = false;
+    expect(await end(id)).toMatchObject({ status: 'expired' });
+  });
+
+  test('and was processing is processing still', async () => {
+    const id = await start('order');
+    await retry(id, 'card');
+    order.says.set(refOf('order', id), { status: 'processing' });
+    await settle(id);
+    order.down = true;
+    await expect(settle(id)).rejects.toMatchObject({ type: 'gateway-unavailable' });
+    expect(await attempt(id)).toMatchObject({ status: 'processing' });
+  });
+
   test('is asked again while nothing is decided', async () => {
     const id = await start('order');
     await retry(id, 'card');

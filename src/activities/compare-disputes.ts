@@ -24,7 +24,11 @@ export async function unheardDisputes(
   const cases = await db<CaseRow>('cases').where({ kind: 'dispute' }).whereIn('payment_id', paymentIds);
   const refunds = await db<RefundRow>('refunds').whereIn('payment_id', paymentIds);
   return listed.filter((dispute) => {
-    const payment = payments.find(({ gateway_ref: ref }) => ref === dispute.ref);
+    const payment = payments.find(
+      (row) =>
+        row.gateway_ref === dispute.ref &&
+        (dispute.chargeRef === undefined || dispute.chargeRef === row.gateway_payment_id),
+    );
     if (payment === undefined) return false;
     const own = cases.find(({ id }) => id === disputeCaseId(gateway, dispute.disputeRef));
     if (dispute.status === 'won') return own?.resolved_at === null;

@@ -217,7 +217,9 @@ export function compareActivities(deps: Dependencies) {
     Context.current().heartbeat();
     const state = await gateway.read(row.gateway_ref);
     if (state.status === 'unknown') throw readBackLater(gateway, state);
-    if (state.status === 'paid') return compareAmount(row, state.total, found);
+    const charges = state.status === 'paid' ? [state, ...(state.others ?? [])] : [];
+    const charge = charges.find(({ chargeRef }) => chargeRef === row.gateway_payment_id);
+    if (charge !== undefined) return compareAmount(row, charge.total, found);
     await openCase(
       {
         cause: ['payment-missing', row.gateway_payment_id],
@@ -225,7 +227,7 @@ export function compareActivities(deps: Dependencies) {
         bookingId: row.booking_id,
         amountMinor: row.amount_minor,
         currency: row.currency,
-        detail: `Payment ${row.gateway_payment_id} of ${row.amount_minor} ${row.currency} is captured here and ${state.status} at ${gateway.name}.`,
+        detail: `Payment ${row.gateway_payment_id} of ${row.amount_minor} ${row.currency} is captured here and ${charges.length > 0 ? 'missing' : state.status} at ${gateway.name}.`,
       },
       found,
     );

@@ -95,8 +95,13 @@ export function deriveId(kind: IdKind, ...cause: string[]): string {
 /** The gateway of that name. An attempt may outlive a gateway's keys: then the activity waits for an operator to put them back. */
 export function gatewayNamed(gateways: ReadonlyMap<string, Gateway>, name: string): Gateway {
   const gateway = gateways.get(name);
-  if (gateway === undefined) throw retryLater('gateway-unavailable', `Gateway ${name} is not configured`);
+  if (gateway === undefined) throw notConfigured(name);
   return gateway;
+}
+
+/** "Ask again later", for a gateway whose keys are gone. */
+export function notConfigured(name: string): ApplicationFailure {
+  return retryLater('gateway-unavailable', `Gateway ${name} is not configured`);
 }
 
 /** "Ask again later": Temporal retries the activity, after the wait the gateway asked for when it named one. */

@@ -83,12 +83,17 @@ export function endActivities(deps: Dependencies) {
       .orderBy('try');
     const left: TryRow[] = [];
     let processing = false;
+    let silent: Error | undefined;
     for (const row of tries) {
-      const closed = await closeTry(deps, row);
+      const closed = await closeTry(deps, row).catch((error: Error) => {
+        silent ??= error;
+      });
       if (closed === 'paid' || closed === 'processing') await settleTries(deps, [row], heard);
       if (closed === 'processing') processing = true;
       if (closed === 'open') left.push(row);
     }
+    // Money that came by one try is not held up by a gateway that does not answer for another.
+    if (silent !== undefined && isOpen((await readStanding(db, bookingId)).status)) throw silent;
     if (processing)
       return outcome === 'canceled' ? { refused: 'not-cancelable' } : readStanding(db, bookingId);
     await db.transaction((trx) => recordEnd(trx, bookingId, outcome, left, { reason, calledOff }));

@@ -15,10 +15,11 @@ import {
   type OwedRefund,
 } from './refunds';
 import { concernsReversals, lookAtReversals } from './reversals';
+import { settleAll } from './settle';
 import { refundEntryId } from './wallet';
 
 export function giveBackActivities(deps: Dependencies) {
-  const { db, gateways } = deps;
+  const { db, gateways, log } = deps;
 
   /**
    * Sends a refund, or finds that it was sent. Reads back before it writes: a key is worth nothing after a day, and a
@@ -73,9 +74,35 @@ export function giveBackActivities(deps: Dependencies) {
       ? await lookAtReversals(deps, { gateway: asked.gateway, ref: asked.gateway_ref })
       : [];
     const progress = await readAtGateway(refundId);
+    if (asked.booking_id !== null && heard.length > 0) await lookForStrays(asked, asked.booking_id, heard);
     return caseIds.length === 0
       ? progress
       : { ...progress, toKeep: { caseIds, bookingId: asked.booking_id } };
+  }
+
+  /**
+   * Whoever waits for a refund takes the rings that tell of more money, too: a second payment of the same order, or one of
+   * another try. It is settled here, and sent back and followed without waiting for the first refund, which may take weeks.
+   */
+  async function lookForStrays(
+    { id: awaited }: OwedRefund,
+    bookingId: string,
+    heard: readonly Ring[],
+  ): Promise<void> {
+    await settleAll(deps, bookingId, heard);
+    const strays = await db('refunds')
+      .join('payments', 'payments.id', 'refunds.payment_id')
+      .where({ booking_id: bookingId })
+      .whereIn('refunds.status', ['unsent', 'pending'])
+      .whereIn('reason', ['late-payment', 'second-payment'])
+      .whereNot('refunds.id', awaited)
+      .select<{ id: string }[]>('refunds.id');
+    for (const { id } of strays) {
+      // One that cannot be sent now stays in its row: the payment watch rings for it.
+      await sendRefund(id).catch((error: unknown) => {
+        log.warn({ event: 'refund.waits', refundId: id, bookingId, reason: String(error) });
+      });
+    }
   }
 
   async function readAtGateway(refundId: string): Promise<RefundProgress> {

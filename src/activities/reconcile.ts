@@ -3,7 +3,7 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Knex } from 'knex';
 import { isId, isOpen } from '../booking';
 import type { AttemptRow, PaymentRow } from '../database';
-import type { PaymentState } from '../gateways/gateway';
+import type { Charge, PaymentState } from '../gateways/gateway';
 import {
   bookingWorkflowId,
   caseWorkflowId,
@@ -143,26 +143,28 @@ export function reconcileActivities(deps: Dependencies) {
       log.info({ event: 'payment.not-ours', gateway: input.gateway });
       return;
     }
-    await db.transaction((trx) => recordUnmatched(trx, input, paid, claimed));
+    for (const charge of [paid, ...(paid.others ?? [])]) {
+      await db.transaction((trx) => recordUnmatched(trx, input, charge, claimed));
+    }
   }
 
   /** Money that carries an id of ours, but the attempt is not in our tables: never refunded by itself, a person looks. */
   async function recordUnmatched(
     trx: Knex.Transaction,
     input: ReconcileInput,
-    paid: Extract<PaymentState, { status: 'paid' }>,
+    charge: Charge,
     claimed: string,
   ): Promise<void> {
-    const paymentId = deriveId('payment', input.gateway, paid.chargeRef);
+    const paymentId = deriveId('payment', input.gateway, charge.chargeRef);
     const caseId = deriveId('case', 'unmatched-payment', paymentId);
     const written = await trx('payments')
       .insert({
         id: paymentId,
         gateway: input.gateway,
         gateway_ref: input.ref,
-        gateway_payment_id: paid.chargeRef,
-        amount_minor: paid.total.amountMinor,
-        currency: paid.total.currency,
+        gateway_payment_id: charge.chargeRef,
+        amount_minor: charge.total.amountMinor,
+        currency: charge.total.currency,
         status: 'captured',
         disposition: 'unmatched',
       })
@@ -175,8 +177,8 @@ export function reconcileActivities(deps: Dependencies) {
       workflow_id: caseWorkflowId(caseId),
       payment_id: paymentId,
       kind: 'unmatched-payment',
-      amount_minor: paid.total.amountMinor,
-      currency: paid.total.currency,
+      amount_minor: charge.total.amountMinor,
+      currency: charge.total.currency,
       detail: `${input.gateway} captured ${input.ref} in the name of ${claimed}, which did not open it or is not in our records.`,
     });
     log.error({ event: 'payment.unmatched', bookingId: claimed, gateway: input.gateway, caseId });

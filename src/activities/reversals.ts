@@ -28,7 +28,7 @@ export function concernsReversals(heard: readonly Ring[]): boolean {
 
 /**
  * Reads at the gateway what took money back from a payment object, and records what is new.
- * @returns open cases of this payment, each of which needs a workflow that keeps it open: found now, or before by a run
+ * @returns open cases of its payments, each of which needs a workflow that keeps it open: found now, or before by a run
  * that died before it could say so
  * @throws `gateway-unavailable` (retried) when the gateway gave no usable answer
  */
@@ -37,26 +37,38 @@ export async function lookAtReversals(
   of: { gateway: string; ref: string },
 ): Promise<string[]> {
   const { db, gateways } = deps;
-  // A gateway's object takes money once; where an odd one took it twice, nobody can tell which of them went back.
-  const payment = await db<PaymentRow>('payments')
+  const payments = await db<PaymentRow>('payments')
     .where({ gateway: of.gateway, gateway_ref: of.ref })
-    .first();
-  if (payment === undefined || methodNamed(gateways, of.gateway).capabilities.insideTransaction) return [];
+    .orderBy('id');
+  if (payments.length === 0 || methodNamed(gateways, of.gateway).capabilities.insideTransaction) return [];
   const gateway = gatewayNamed(gateways, of.gateway);
   const seen = await gateway.reversals(of.ref);
   if (seen.status === 'unknown') throw readBackLater(gateway, seen);
   if (seen.status === 'missing') return [];
-  for (const refund of seen.refunds) await recordRefundOfOthers(deps, payment.id, refund, seen);
-  // What is over first: a dispute may follow on another.
-  const over = seen.disputes.filter(({ status }) => status !== 'open');
-  const open = seen.disputes.filter(({ status }) => status === 'open');
-  for (const dispute of [...over, ...open]) await recordDispute(deps, payment.id, dispute, seen);
-  await tellKeepers(deps, payment.id);
+  for (const payment of payments) await recordReversals(deps, payment.id, ofCharge(seen, payment));
+  const ids = payments.map(({ id }) => id);
   const toKeep = await db<CaseRow>('cases')
-    .where({ payment_id: payment.id })
+    .whereIn('payment_id', ids)
     .whereNull('resolved_at')
     .whereRaw("workflow_id = 'case/' || id");
   return toKeep.map((row) => row.id);
+}
+
+/** Where an object took several payments, what went back of one is no loss of another. */
+function ofCharge({ status, refunds, disputes }: Reversals, payment: PaymentRow): Reversals {
+  const isOf = ({ chargeRef }: { chargeRef?: string }): boolean =>
+    chargeRef === undefined || chargeRef === payment.gateway_payment_id;
+  return { status, refunds: refunds.filter(isOf), disputes: disputes.filter(isOf) };
+}
+
+/** @param seen what took money back from this one payment */
+async function recordReversals(deps: Dependencies, paymentId: string, seen: Reversals): Promise<void> {
+  for (const refund of seen.refunds) await recordRefundOfOthers(deps, paymentId, refund, seen);
+  // What is over first: a dispute may follow on another.
+  const over = seen.disputes.filter(({ status }) => status !== 'open');
+  const open = seen.disputes.filter(({ status }) => status === 'open');
+  for (const dispute of [...over, ...open]) await recordDispute(deps, paymentId, dispute, seen);
+  await tellKeepers(deps, paymentId);
 }
 
 /** Whoever keeps a case that the gateway itself made void waits for a person's word: this is as good. */

@@ -10,11 +10,11 @@ import type { Ring } from '../workflows/messages';
 import { ring } from '../doorbell';
 import { recordHeard } from './heard';
 import { readRefundsAgain, thisWorkflow } from './refunds';
-import { methodNamed } from './wallet';
+import { wallet } from './wallet';
 import {
   deriveId,
-  gatewayNamed,
   lockAttempt,
+  notConfigured,
   readBackLater,
   readStanding,
   type Dependencies,
@@ -156,28 +156,39 @@ export async function settleTries(
   const unpaid: { row: TryRow; state: UnpaidState }[] = [];
   let silent: ApplicationFailure | undefined;
   for (const row of rows) {
-    const gateway = gatewayNamed(deps.gateways, row.gateway);
-    const { booking_id: bookingId, gateway_ref: ref } = row;
+    const { booking_id: bookingId, gateway: name, gateway_ref: ref } = row;
     if (ref === null) throw new Error(`Bug: an open try without a reference, ${bookingId}`);
-    const state = await gateway.read(ref);
-    if (state.status === 'unknown') silent ??= readBackLater(gateway, state);
-    else if (state.status === 'paid') {
-      await recordPayment(deps, { bookingId, gateway: gateway.name, ref, paid: state }, heard);
-    } else unpaid.push({ row, state });
+    const gateway = deps.gateways.get(name);
+    // Keys that were taken away hold up no more than a gateway that is down.
+    if (gateway === undefined) silent ??= notConfigured(name);
+    else {
+      const state = await gateway.read(ref);
+      if (state.status === 'unknown') silent ??= readBackLater(gateway, state);
+      else if (state.status === 'paid') {
+        await recordPayment(deps, { bookingId, gateway: name, ref, paid: state }, heard);
+      } else unpaid.push({ row, state });
+    }
   }
   const [first] = rows;
   if (first === undefined || (unpaid.length === 0 && silent === undefined)) return;
-  const open = await deps.db.transaction((trx) => recordUnpaid(deps, trx, first.booking_id, unpaid));
+  const complete = silent === undefined;
+  const open = await deps.db.transaction((trx) =>
+    recordUnpaid(deps, trx, first.booking_id, unpaid, complete),
+  );
   // Money at a gateway that does not answer now is late money, once another try has decided: the watch goes on looking.
   if (open && silent !== undefined) throw silent;
 }
 
-/** Writes what unpaid objects mean; says whether the attempt is open. */
+/**
+ * Writes what unpaid objects mean; says whether the attempt is open.
+ * @param complete false when one gave no answer: it may be the one that is processing
+ */
 async function recordUnpaid(
   deps: Dependencies,
   trx: Knex.Transaction,
   bookingId: string,
   seen: readonly { row: TryRow; state: UnpaidState }[],
+  complete: boolean,
 ): Promise<boolean> {
   const attempt = await lockAttempt(trx, bookingId);
   if (attempt === undefined || !isOpen(attempt.status)) return false;
@@ -191,7 +202,8 @@ async function recordUnpaid(
     // A try that another one has replaced cannot fail the attempt any more.
     if (row.try === newest?.try) failure = failed;
   }
-  const processing = seen.some(({ state }) => state.status === 'processing');
+  const processing =
+    seen.some(({ state }) => state.status === 'processing') || (!complete && attempt.status === 'processing');
   const status = processing ? 'processing' : 'awaiting_payment';
   if (status === attempt.status && failure === undefined) return true;
   await trx('attempts')
@@ -232,8 +244,37 @@ async function recordUnpaidTry(
   return { type: 'payment-declined', ...(state.code && { code: state.code }) };
 }
 
+/**
+ * Settles every payment object of an attempt, and passes on the rings about any other.
+ * @returns the tries that have one
+ * @throws `gateway-unavailable` (retried) when a gateway gave no usable answer and the attempt is still open
+ */
+export async function settleAll(
+  deps: Dependencies,
+  bookingId: string,
+  heard: readonly Ring[],
+): Promise<TryRow[]> {
+  const tries = (await triesOf(deps.db, bookingId)).filter((row) => row.gateway !== wallet.name);
+  await settleTries(deps, tries, heard);
+  await passOnStrays(deps, tries, heard);
+  return tries;
+}
+
+/** A ring can name a payment object that is none of ours although it bears our id: that is for `reconcile` to judge. */
+async function passOnStrays(
+  deps: Dependencies,
+  tries: readonly TryRow[],
+  heard: readonly Ring[],
+): Promise<void> {
+  for (const rung of heard) {
+    const { gateway, ref } = rung;
+    if (gateway === undefined || !ref || tries.some((row) => row.gateway_ref === ref)) continue;
+    await ring(deps.temporal, deps.taskQueue, { bookingId: null, gateway, ref }, rung);
+  }
+}
+
 export function settleActivities(deps: Dependencies) {
-  const { db, gateways } = deps;
+  const { db } = deps;
 
   /**
    * Reads every payment object of the attempt at its gateway and writes what that means: confirmed, refused with a
@@ -243,25 +284,12 @@ export function settleActivities(deps: Dependencies) {
    */
   async function settle(bookingId: string, heard: Ring[]): Promise<Standing> {
     await recordHeard(db, bookingId, heard);
-    const tries = (await triesOf(db, bookingId)).filter(
-      (row) => !methodNamed(gateways, row.gateway).capabilities.insideTransaction,
-    );
-    await settleTries(deps, tries, heard);
-    await passOnStrays(tries, heard);
+    const tries = await settleAll(deps, bookingId, heard);
     // A refund can fail after it said success, and its ring can come while this workflow is still here.
     if (tries.some((row) => row.status === 'paid')) {
       await readRefundsAgain(deps, { booking_id: bookingId }, thisWorkflow);
     }
     return readStanding(db, bookingId);
-  }
-
-  /** A ring can name a payment object that is none of ours although it bears our id: that is for `reconcile` to judge. */
-  async function passOnStrays(tries: readonly TryRow[], heard: readonly Ring[]): Promise<void> {
-    for (const rung of heard) {
-      const { gateway, ref } = rung;
-      if (gateway === undefined || !ref || tries.some((row) => row.gateway_ref === ref)) continue;
-      await ring(deps.temporal, deps.taskQueue, { bookingId: null, gateway, ref }, rung);
-    }
   }
 
   /** Where the attempt stands, without a look at the gateway. */

@@ -141,6 +141,8 @@ export interface Heard {
 export interface RefundSeen {
   /** The gateway's id of the refund. */
   refundRef: string;
+  /** The charge it is of; missing where a payment object takes but one. */
+  chargeRef?: string;
   /** Ours, from its metadata; null when somebody made it without us. One that was retried after a failure is seen once for each go. */
   refundId: string | null;
   amountMinor: number;
@@ -153,6 +155,8 @@ export interface RefundSeen {
 export interface DisputeSeen {
   /** The gateway's id of the dispute. */
   disputeRef: string;
+  /** The charge it is of; missing where a payment object takes but one. */
+  chargeRef?: string;
   /** `open`: the money is withdrawn until the bank decides. `won`: it came back. `lost`: it is gone. */
   status: 'open' | 'won' | 'lost';
   /** May differ from the payment's amount, where only a part is disputed or currencies moved. */

@@ -101,6 +101,7 @@ export function asUnknown(answer: Exclude<Outcome<unknown>, { status: 'ok' }>): 
 export function refundSeen(refund: Refund): RefundSeen {
   const seen = {
     refundRef: refund.id,
+    chargeRef: refund.payment_id,
     refundId: refund.notes['refundId'] ?? null,
     amountMinor: refund.amount,
   };
@@ -128,6 +129,7 @@ function disputeSeen(dispute: Dispute): DisputeSeen | undefined {
   if (inquiries.has(dispute.phase ?? '') && status !== 'lost') return undefined;
   return {
     disputeRef: dispute.id,
+    chargeRef: dispute.payment_id,
     status,
     amountMinor: status === 'lost' && deducted > 0 ? deducted : dispute.amount,
     currency: dispute.currency.toUpperCase(),
