@@ -10,7 +10,7 @@ import type { Client } from '@temporalio/client';
 import type { Knex } from 'knex';
 
 import type { Dependencies } from '../src/activities/dependencies';
-import { recordPayment } from '../src/activities/settle';
+import { recordPayment } from '../src/activities/charges';
 import { openDatabase } from '../src/database';
 import { lookUp } from '../src/public-address';
 import { makeLogger, makeMetrics } from '../src/telemetry';

@@ -134,6 +134,30 @@ describe('a retry that names another way to pay', () => {
     ]);
   });
 
+  test('closes the new object when the old one has been paid: nobody should pay twice', async () => {
+    const id = await start('order');
+    await retry(id, 'card');
+    paid(order, refOf('order', id));
+    expect(await settle(id)).toMatchObject({ status: 'confirmed' });
+    expect(card.asked).toContain(`close ${refOf('card', id, 2)}`);
+    expect(await tries(id)).toEqual([
+      { try: 1, gateway: 'order', status: 'paid', watched: false },
+      { try: 2, gateway: 'card', status: 'closed', watched: false },
+    ]);
+  });
+
+  test('leaves the new object watched when it cannot be closed now, and gives back what comes by it', async () => {
+    const id = await start('order');
+    await retry(id, 'card');
+    paid(order, refOf('order', id));
+    card.down = true;
+    expect(await settle(id)).toMatchObject({ status: 'confirmed' });
+    card.down = false;
+    paid(card, refOf('card', id, 2));
+    await settle(id);
+    expect(await refunds(id)).toMatchObject([{ reason: 'second-payment' }]);
+  });
+
   test('bad news of the old object does not fail the new one', async () => {
     const id = await start('order');
     await retry(id, 'card');

@@ -1,7 +1,8 @@
 /** Offerings, attempts and paying gateways for races on the settling code, a barrier, and the books that must balance after each round. */
 import type { Client } from '@temporalio/client';
 import type { Knex } from 'knex';
-import { recordPayment, settleActivities } from '../src/activities/settle';
+import { recordPayment } from '../src/activities/charges';
+import { settleActivities } from '../src/activities/settle';
 import type { Dependencies } from '../src/activities/dependencies';
 import type { Gateway } from '../src/gateways/gateway';
 import { lookUp } from '../src/public-address';

@@ -8,7 +8,7 @@ import type { FailureType } from '../failures';
 import type { BookInput } from '../workflows/messages';
 import { lockAttempt, readStanding, type Dependencies, type Standing } from './dependencies';
 import { makeQuote } from './quote';
-import { settleInside } from './settle';
+import { settleInside } from './charges';
 import { openTry } from './tries';
 import { methodNamed } from './wallet';
 

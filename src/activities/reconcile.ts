@@ -15,7 +15,7 @@ import { deriveId, gatewayNamed, readBackLater, retryLater, type Dependencies } 
 import { recordHeard } from './heard';
 import { readRefundsAgain } from './refunds';
 import { concernsReversals, lookAtReversals } from './reversals';
-import { recordPayment } from './settle';
+import { recordPayment } from './charges';
 import { methodNamed } from './wallet';
 
 /** What is still owed after a look: refunds to send, and cases that need a workflow to keep them open. */

@@ -14,7 +14,8 @@ import {
   type Standing,
 } from './dependencies';
 import { closeTry, leaveOpen } from './end';
-import { settleInside, settleTries } from './settle';
+import { settleInside } from './charges';
+import { settleTries } from './settle';
 import { openTry, startWindow } from './tries';
 import { methodNamed, wallet } from './wallet';
 
