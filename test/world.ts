@@ -181,7 +181,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       {
         workflowBundle: { codePath: join(__dirname, '..', 'dist', 'workflow-bundle.js') },
         shutdownGraceTime: 100,
-        shutdownForceTime: 3_000,
+        // A call to a gateway that is under way comes to its end first; machines are slow at times.
+        shutdownForceTime: 20_000,
       },
     );
     const run = worker.run();
