@@ -25,6 +25,7 @@ const ruledOut = {
   'The list leaves out what brought no money': noLists,
   'The list is complete over many pages': noLists,
   'Neighbouring lists share nothing and leave nothing out': noLists,
+  'The list has the disputes of its interval, each with the payment object its money came in by': noLists,
   'The list goes on where it was, after a page that was unknown': noLists,
   'An event of no interest does not ring':
     'which events there are is not told; an order of ours is what counts',

@@ -1,6 +1,6 @@
 /** Razorpay from end to end: what its orders do that Stripe's payment intents do not. */
 import { atRazorpay, type AtRazorpay } from './at-razorpay';
-import { lookedBeside, outcomeOf, publish, seatsFree, Shopper } from './book-setup';
+import { gatewayOf, lookedBeside, outcomeOf, publish, seatsFree, Shopper } from './book-setup';
 import { startWorld, eventually, type Json, type World } from './world';
 
 const priceMinor = 50_000;
@@ -162,22 +162,40 @@ describe('a second payment on one order', () => {
   });
 });
 
-test('another way to pay: the order cannot be closed, both are watched, and who pays twice gets one back', async () => {
-  const { shopper, booking } = await start();
-  await shopper.cancel(booking.id);
-  const offeringId = await publish(world, { price: { amountMinor: priceMinor, currency: 'INR' } });
-  const again = await shopper.start(offeringId, undefined, 'razorpay');
-  const { status, body } = await shopper.retry(again.id, 'stripe');
-  expect([status, body.payment]).toMatchObject([200, { method: 'stripe', try: 2 }]);
-  await razorpay.pay(again);
-  await shopper.until(again.id, 'confirmed');
-  await world.gateways.get('stripe')?.pay(body);
-  await eventually('the refund', async () => {
-    const stripe = await world.gateways.get('stripe')?.ledgerOf(again.id);
-    return stripe?.refundedMinor === priceMinor;
+describe('another way to pay, where the order cannot be closed', () => {
+  async function byStripeNow(): Promise<{ shopper: Shopper; order: Json; intent: Json }> {
+    const { shopper, booking } = await start();
+    await shopper.cancel(booking.id);
+    const offeringId = await publish(world, { price: { amountMinor: priceMinor, currency: 'INR' } });
+    const order = await shopper.start(offeringId, undefined, 'razorpay');
+    const { status, body: intent } = await shopper.retry(order.id, 'stripe');
+    expect([status, intent.payment]).toMatchObject([200, { method: 'stripe', try: 2 }]);
+    return { shopper, order, intent };
+  }
+  const stripe = () => gatewayOf(world, 'stripe');
+
+  test('who pays by both gets the order’s money back', async () => {
+    const { shopper, order, intent } = await byStripeNow();
+    await stripe().pay(intent);
+    await shopper.until(order.id, 'confirmed');
+    await razorpay.pay(order);
+    await eventually('the refund', async () => {
+      const { refundedMinor } = await razorpay.ledgerOf(order.id);
+      return refundedMinor === priceMinor;
+    });
+    expect(await stripe().ledgerOf(order.id)).toMatchObject({ charges: 1, refunds: 0 });
+    expect((await shopper.read(order.id)).body).toMatchObject({ status: 'confirmed' });
   });
-  expect(await razorpay.ledgerOf(again.id)).toMatchObject({ charges: 1, refunds: 0 });
-  expect((await shopper.read(again.id)).body).toMatchObject({ status: 'confirmed' });
+
+  test('who pays the order after all is booked by it, and cannot pay by the other', async () => {
+    const { shopper, order, intent } = await byStripeNow();
+    await razorpay.pay(order);
+    await shopper.until(order.id, 'confirmed');
+    await outcomeOf(world, order.id);
+    expect(await stripe().pay(intent)).toBe(false);
+    expect(await stripe().ledgerOf(order.id)).toMatchObject({ charges: 0, payable: [] });
+    expect(await razorpay.ledgerOf(order.id)).toMatchObject({ charges: 1, refunds: 0 });
+  });
 });
 
 test('what it does not take is refused before anything starts', async () => {
