@@ -193,6 +193,14 @@ describe('the other ends, each kept for replay', () => {
     await keep('book-declined-confirmed', bookingWorkflowId(booking.id));
   });
 
+  it('retried by another way to pay, the wallet, which books at once', async () => {
+    const { shopper, booking } = await startOne();
+    await credit(world, shopper, priceMinor);
+    expect((await shopper.retry(booking.id, 'wallet')).body.status).toBe('confirmed');
+    expect(await outcomeOf(world, booking.id)).toBe('confirmed');
+    await keep('book-other-method-confirmed', bookingWorkflowId(booking.id));
+  });
+
   it('canceled', async () => {
     const { shopper, booking } = await startOne();
     await shopper.cancel(booking.id);
