@@ -293,6 +293,21 @@ describe('wishes', () => {
     expect([answer.status, answer.body.status]).toEqual([200, 'canceled']);
   });
 
+  it.each([
+    ['confirmed', 200],
+    ['refunding', 200],
+    ['expired', 410],
+    ['canceled', 410],
+  ])('to retry that find the workflow just ended as %s are answered %i', async (status, code) => {
+    const id = await writeAttempt(api.db, offering);
+    api.temporal.update = async (workflowId) => {
+      await api.db('attempts').where({ booking_id: id }).update({ status });
+      throw new WorkflowNotFoundError('closed', workflowId, undefined);
+    };
+    const answer = await wish(id, 'retry', { payment: { method: 'wallet' } });
+    expect([answer.status, answer.body.status]).toEqual([code, code === 200 ? status : code]);
+  });
+
   it('are the owner’s alone', async () => {
     const id = await writeAttempt(api.db, offering);
     for (const token of [await api.token('bob'), await api.token('olga', 'ops bookings')]) {

@@ -23,6 +23,9 @@ type AskedAbout<B extends z.ZodType> = Asked<{ id: string }, undefined, z.output
 /** How long a ring may take to be durable, in ms. */
 const ringWithinMs = 5_000;
 
+/** Ends at which no money had come. */
+const withoutMoney: ReadonlySet<AttemptStatus> = new Set(['expired', 'canceled', 'failed']);
+
 /** Makes the handlers of `…/retry`, `…/return` and `…/cancel`. */
 export function makeWishes(deps: ApiDependencies) {
   const { temporal, gateways } = deps;
@@ -44,7 +47,12 @@ export function makeWishes(deps: ApiDependencies) {
     const wish = method === undefined ? {} : { method };
     const outcome = await askAttempt(temporal, asked.params.id, retryUpdate, [wish]);
     const now = await afterAsking(deps, asked, outcome);
-    if (outcome.kind === 'over' && isOver(now)) throw new Problem('attempt-over');
+    if (outcome.kind === 'over' && isOver(now)) {
+      // It ended while the wish was under way. What was paid meanwhile, from the wallet by this very wish or at the old
+      // gateway, is what the customer wanted: Temporal drops the answer when a ring comes as the workflow ends.
+      if (withoutMoney.has(now.record.status)) throw new Problem('attempt-over');
+      return show(deps, asked, now);
+    }
     answer(deps, asked, outcome, now);
   }
 
