@@ -19,11 +19,14 @@ export type Paid = 'paid' | 'declined' | 'needs the customer';
 /** Pays a booking's payment object on the page of its gateway. @throws when nobody can, and says why */
 export async function payOnPage(place: Place, booking: Booking, card: Card): Promise<Paid> {
   const { gatewayRef: ref, method, parameters } = booking.payment;
-  if (ref === undefined) throw new Error(`${booking.id} has no payment object`);
+  if (ref === undefined) throw new Error(`${booking.id} cannot be paid yet: its gateway has not answered.`);
   if (method === 'stripe') return payByCard(place, ref, card);
   const how = card === 'visa' ? 'ok' : card === 'authentication' ? 'processing' : 'declined';
   if (method === 'razorpay') {
-    const notes = JSON.parse(parameters?.['notes'] ?? '{}') as Record<string, string>;
+    // A page that was opened in time still has its notes when the booking shows them no more.
+    const given = parameters?.['notes'];
+    const notes =
+      given === undefined ? { bookingId: booking.id } : (JSON.parse(given) as Record<string, string>);
     await connectRazorpaySandbox(originOf(place, 'RAZORPAY_API_BASE')).pay(ref, how, { notes });
   } else {
     await connectPhonepeSandbox(originOf(place, 'PHONEPE_API_BASE')).pay(ref, how);

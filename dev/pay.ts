@@ -8,7 +8,7 @@ import { readStackState } from './state-file';
 
 const told = {
   paid: 'Paid at the gateway.',
-  declined: 'The gateway declined the card.',
+  declined: 'The gateway declined the payment.',
   'needs the customer': 'The bank is not done with it: nothing is paid yet.',
 } as const;
 
@@ -40,6 +40,9 @@ async function main(): Promise<void> {
       `Left alone. The payment window ends at ${booking.expiresAt ?? 'a time not known yet'}.\n`,
     );
     return;
+  }
+  if (booking.status === 'confirmed') {
+    throw new Error(`${bookingId} is confirmed already: nothing is left to pay.`);
   }
   const paid = await new Customer(place, 'You').pay(booking, card);
   process.stdout.write(`${told[paid]}\n`);

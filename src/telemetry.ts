@@ -63,6 +63,11 @@ export function makeMetrics() {
       'Payments found at a gateway that carry no id of ours.',
       ['gateway'],
     ),
+    unanswered: counter(
+      'payfirst_gateway_unanswered_total',
+      'Calls to a gateway that got no usable answer, by call: time-outs, broken answers, 5xx, wrong keys.',
+      ['gateway', 'call'],
+    ),
     foundByWatch: counter(
       'payfirst_payments_found_by_watch_total',
       'Changes the payment watch saw before any webhook told of them.',

@@ -12,6 +12,7 @@ import { answerWithinMs } from './activities/webhook-courier';
 import { readConfigOrExit, type Config } from './config';
 import { openDatabase } from './database';
 import { configuredGateways } from './gateways/configured';
+import { observed } from './gateways/observed';
 import { failureConverterPath, makeDataConverter } from './payloads';
 import { lookUp } from './public-address';
 import { makeLogger, makeMetrics, type Logger, type Metrics } from './telemetry';
@@ -156,7 +157,9 @@ async function main(): Promise<void> {
   if (config.payloadKeys.length === 0) {
     log.warn({ event: 'payloads.clear', detail: 'PAYLOAD_KEYS is not set: Temporal sees clear text' });
   }
-  const gateways = configuredGateways(config);
+  const gateways = new Map(
+    [...configuredGateways(config)].map(([name, gateway]) => [name, observed(gateway, { log, metrics })]),
+  );
   log[gateways.size === 0 ? 'warn' : 'info']({ event: 'gateways.offered', gateways: [...gateways.keys()] });
   if (config.mail.smtpUrl === undefined) {
     log.warn({ event: 'mail.off', detail: 'SMTP_URL is not set: messages stay queued' });

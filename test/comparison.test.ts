@@ -182,7 +182,7 @@ describe('a gateway that cannot list', () => {
     await silent.db('payments').where({ id: unsettled.paymentId }).delete();
     await silent.db('bookings').where({ id: unsettled.bookingId }).delete();
     await silent.db('payment_tries').where({ booking_id: unsettled.bookingId }).update({ status: 'closed' });
-    expect(await compareDay(silent, day)).toMatchObject([{ rung: 1, payments: 0, notOurs: 0 }]);
+    expect(await compareDay(silent, day)).toMatchObject([{ rung: 1, payments: 4, refunds: 1, notOurs: 0 }]);
     const details = (await findings(silent, 3)).map(({ detail }) => detail);
     expect(details).toHaveLength(3);
     expect(details).toEqual(

@@ -204,6 +204,7 @@ export function compareActivities(deps: Dependencies) {
         .limit(rowsPerPage);
       for (const row of rows) {
         if (seen?.has(row.gateway_payment_id) !== true) await readPayment(gateway, row, found);
+        if (seen === undefined) found.payments += 1;
       }
       const last = rows.at(-1);
       if (last === undefined) break;
@@ -249,6 +250,7 @@ export function compareActivities(deps: Dependencies) {
       .orderBy('refunds.id')
       .select<{ id: string; gateway_refund_id: string }[]>('refunds.id', 'refunds.gateway_refund_id');
     for (const { id, gateway_refund_id: ref } of rows) {
+      if (seen === undefined) found.refunds += 1;
       if (seen?.has(ref) === true) continue;
       Context.current().heartbeat();
       const refund = await readOwed(db, id);

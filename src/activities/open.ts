@@ -118,7 +118,8 @@ export function openActivities(deps: Dependencies) {
     if (changed > 0) {
       metrics.attempts.inc({ outcome: 'failed' });
       metrics.failures.inc({ type: 'gateway-unavailable' });
-      log.warn({ event: 'attempt.failed', bookingId, failure: 'gateway-unavailable' });
+      const gateway = input.request.payment?.method;
+      log.warn({ event: 'attempt.failed', bookingId, gateway, failure: 'gateway-unavailable' });
     }
     return readOpened(bookingId);
   }

@@ -210,8 +210,9 @@ export function failureOf(record: Pick<AttemptRow, 'failure'>): Failure | undefi
   const { failure } = record;
   if (failure === null) return undefined;
   const type = isFailureType(failure.type) ? failure.type : 'internal';
-  const reason = failure.code?.replaceAll('_', ' ');
-  const declined = type === 'payment-declined' && reason !== undefined;
+  const reason = failure.code?.replaceAll('_', ' ').toLowerCase();
+  // Razorpay's code for any failure says no more than that.
+  const declined = type === 'payment-declined' && reason !== undefined && reason !== 'payment failed';
   return {
     type,
     detail:

@@ -61,8 +61,10 @@ const whereTheMoneyIs: Readonly<Record<AttemptStatus, string>> = {
   refunding: 'The money came but bought nothing. It is on its way back.',
   refunded: 'The money came but bought nothing. It went back.',
   needs_attention: 'The money should go back and did not. A person must decide: see the open case.',
-  expired: 'No money came in time. The payment is closed at the gateway.',
-  canceled: 'Canceled before any money came. The payment is closed at the gateway.',
+  expired:
+    'No money came in time. Where the gateway can close the payment, it is closed; what comes all the same goes back.',
+  canceled:
+    'Canceled before any money came. Where the gateway can close the payment, it is closed; what comes all the same goes back.',
   failed: 'The start was refused. No money came.',
 };
 
