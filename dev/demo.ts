@@ -56,7 +56,7 @@ async function playAll(steps: readonly Numbered[]): Promise<{ lines: NumberedLin
     return mine;
   });
   for (const promise of playing) {
-    const waiting = setInterval(() => say('   … waiting for a payment window to end'), 5_000);
+    const waiting = setInterval(() => say('   … this step takes a while'), 5_000);
     const result = await promise;
     clearInterval(waiting);
     const { number, title } = result.step;
@@ -109,7 +109,7 @@ async function imbalance(stack: Stack): Promise<number> {
 function tellWhere(stack: Stack): void {
   say(`\nTemporal UI  ${stack.urls.temporalUi ?? '(your own server)'}`);
   say(`Temporal     ${stack.temporal.address}   (for its CLI: TEMPORAL_ADDRESS)`);
-  say(`API docs     ${stack.urls.api}/docs`);
+  say(`API          ${stack.urls.api}   (its pages: /docs)`);
   if (stack.urls.mail !== undefined) say(`Mail sink    ${stack.urls.mail}`);
   for (const [name, url] of Object.entries(stack.urls.gateways)) {
     if (url !== undefined) say(`${name.padEnd(12)} ${url}/_sandbox   (sandbox)`);

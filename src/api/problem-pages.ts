@@ -8,7 +8,7 @@ import { defineRoute, type Route } from './route';
 export const explanations: Readonly<Record<FailureType, { when: string; act: string }>> = {
   'invalid-request': {
     when: 'The body, a parameter or a header is not what the route takes, or a webhook is not authentic.',
-    act: 'Read `errors`: each entry points at one fault. Mend the request; the same one is refused again.',
+    act: 'Read `errors`, where there are any: each entry points at one fault; else `detail`. Mend the request; the same one is refused again.',
   },
   'idempotency-key-missing': {
     when: 'A start, or an operator’s credit to a wallet, came without an `Idempotency-Key`.',
@@ -47,7 +47,7 @@ export const explanations: Readonly<Record<FailureType, { when: string; act: str
     act: 'Ask for fewer seats. Money that was paid goes back by itself.',
   },
   'not-retryable': {
-    when: 'The gateway is still processing the payment, or the retry names another method. (A retry while nothing has failed is no problem: it answers the booking as it is.)',
+    when: 'The gateway is still processing the payment. (A retry by the same method while nothing has failed is no problem: it answers the booking as it is.)',
     act: 'Read the booking; wait for its status to change.',
   },
   'retry-limit': {
@@ -55,7 +55,7 @@ export const explanations: Readonly<Record<FailureType, { when: string; act: str
     act: 'The last payment stays payable until the window ends. Or start a new attempt with a new key.',
   },
   'not-cancelable': {
-    when: 'The booking is confirmed, a person is looking at it, or the gateway is processing its payment.',
+    when: 'The booking is confirmed and its policy does not allow it, or no more; a person is looking at it; or the gateway is processing its payment.',
     act: 'Read the booking; while it is processing, cancel again later.',
   },
   'case-resolved': {
