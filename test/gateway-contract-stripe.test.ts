@@ -38,6 +38,8 @@ if (standIn === undefined || standIn === '') {
       'The list has what was captured and what went back, whoever did it': noSwitch,
       'The list is complete over many pages': noSwitch,
       'Neighbouring lists share nothing and leave nothing out': noSwitch,
+      'The list has the disputes of its interval, each with the payment object its money came in by':
+        noSwitch,
       'The list goes on where it was, after a page that was unknown': noSwitch,
       'What the gateway itself delivers of a payment and of a refund is believed': noSwitch,
     },
