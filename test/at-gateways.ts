@@ -106,7 +106,7 @@ export interface AtGateway extends Spelling {
   settleRefund(refundRef: string, outcome: 'succeeded' | 'failed'): Promise<void>;
   /** No webhook arrives any more: of one attempt, or at all. */
   silence(bookingId?: string): Promise<void>;
-  /** Sends copies at once of the webhook that tells of an object's money; gives their statuses. */
+  /** `sendCopies` of the webhook that tells of an object's money. */
   copiesOfPaid(ref: string, times: number): Promise<(number | null)[]>;
   /** Where one attempt can have several objects of a gateway: ends one without money, and brings money by one that ended. */
   readonly endsObjects?: { end(ref: string): Promise<unknown>; payEnded(ref: string): Promise<void> };
@@ -130,6 +130,28 @@ const sum = (list: readonly { amount: number }[]) => list.reduce((total, { amoun
 
 /** Nobody waits longer at a gate, in ms. */
 const gatePatienceMs = 30_000;
+
+/** How often a copy of a webhook comes again: any gateway tries longer. */
+const repeats = 5;
+
+/**
+ * Sends copies of an event at once, and again those that were told to come again (503, or no answer in time), as gateways
+ * do: a ring that a busy machine did not make durable within seconds is refused.
+ * @returns what each copy was answered at last
+ */
+export async function sendCopies(
+  sandbox: Pick<Switches, 'resend'>,
+  eventId: string,
+  copies: number,
+): Promise<(number | null)[]> {
+  let answers = await sandbox.resend(eventId, copies);
+  for (let repeat = 0; repeat < repeats; repeat += 1) {
+    const heard = answers.filter((status) => status !== null && status !== 503);
+    if (heard.length === copies) break;
+    answers = [...heard, ...(await sandbox.resend(eventId, copies - heard.length))];
+  }
+  return answers;
+}
 
 /**
  * Makes a gateway from its sandbox.
@@ -211,7 +233,7 @@ export function atSandbox(
     copiesOfPaid: async (ref, times) => {
       const event = (await eventsOf(ref)).find(({ type }) => type === paidEvent);
       if (event === undefined) throw new Error(`No ${paidEvent} of ${ref}`);
-      return sandbox.resend(event.id, times);
+      return sendCopies(sandbox, event.id, times);
     },
     toldOf: async (ref) =>
       (await eventsOf(ref)).every(({ deliveries }) => deliveries.some(({ status }) => status !== null)),

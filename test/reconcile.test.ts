@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { caseWorkflowId, reconcileWorkflowId } from '../src/workflows/messages';
 import type { CaseRow } from '../src/database';
+import { sendCopies } from './at-gateways';
 import {
   attemptRow,
   closeOffering,
@@ -112,7 +113,7 @@ describe('money on a payment that was closed', () => {
     await world.sandbox.payClosed(attempt.ref);
     await reconciled(attempt.ref);
     const event = await eventOf(attempt.ref, 'payment_intent.succeeded');
-    expect(await world.sandbox.resend(event, 5)).toEqual([200, 200, 200, 200, 200]);
+    expect(await sendCopies(world.sandbox, event, 5)).toEqual([200, 200, 200, 200, 200]);
     await reconciled(attempt.ref);
     expect((await ledgerFor(world, attempt.bookingId)).refunds).toHaveLength(1);
     expect(await refundsOf(world, attempt.bookingId)).toHaveLength(1);
@@ -154,12 +155,12 @@ describe('a webhook that comes after everything is settled', () => {
     expect(await outcomeOf(attempt)).toBe('confirmed');
     const event = await eventOf(attempt.ref, 'payment_intent.succeeded');
     const before = (await ledgerFor(world, attempt.bookingId)).requests.length;
-    expect(await world.sandbox.resend(event, 1)).toEqual([200]);
+    expect(await sendCopies(world.sandbox, event, 1)).toEqual([200]);
     expect(await reconciled(attempt.ref)).toBe('nothing owed');
     const handle = world.temporal.workflow.getHandle(reconcileWorkflowId('stripe', attempt.ref));
     const { events } = await handle.fetchHistory();
     expect(events?.length).toBeLessThanOrEqual(8);
-    expect(await world.sandbox.resend(event, 2)).toEqual([200, 200]);
+    expect(await sendCopies(world.sandbox, event, 2)).toEqual([200, 200]);
     expect(await reconciled(attempt.ref)).toBe('nothing owed');
     expect((await ledgerFor(world, attempt.bookingId)).requests).toHaveLength(before);
     expect(await messagesOf(world, attempt.bookingId)).toEqual(['booking-confirmed']);
@@ -173,7 +174,7 @@ describe('a webhook that comes after everything is settled', () => {
     await pay(world, attempt.ref);
     await resolve(world, await openCaseOf(world, attempt.bookingId), 'mark-settled');
     expect(await outcomeOf(attempt)).toBe('refunded');
-    await world.sandbox.resend(await eventOf(attempt.ref, 'refund.failed'), 1);
+    await sendCopies(world.sandbox, await eventOf(attempt.ref, 'refund.failed'), 1);
     expect(await reconciled(attempt.ref)).toBe('nothing owed');
     expect(await attemptRow(world, attempt.bookingId)).toMatchObject({ status: 'refunded' });
   });
@@ -192,7 +193,7 @@ describe('money whose attempt cannot be found', () => {
     expect(found).toMatchObject({ kind: 'unmatched-payment', amount_minor: priceMinor, currency: 'USD' });
     await expectBooksToBalance(world, notOurs);
     // The same news again is the same case.
-    await world.sandbox.resend(await eventOf(ref, 'payment_intent.succeeded'), 2);
+    await sendCopies(world.sandbox, await eventOf(ref, 'payment_intent.succeeded'), 2);
     await reconciled(ref);
     expect(await world.db('cases').where({ payment_id: found.payment_id })).toHaveLength(1);
     const { refunds } = await world.sandbox.ledger();
