@@ -73,7 +73,7 @@ const bans = {
     why: 'Only the processes, which open clients and workers, need the payload codec.',
   },
   sandbox: {
-    from: `${up}(sandbox|dev|test|bench)(/|$)`,
+    from: `${up}(sandbox|dev|test|bench|chaos)(/|$)`,
     why: 'What runs in production never depends on stand-ins, tools or tests.',
   },
   node: {

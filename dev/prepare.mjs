@@ -34,7 +34,7 @@ const require = createRequire(inRoot('package.json'));
 /** Node's oldest release that can `require` ES modules, which is how the built CommonJS loads `jose`. */
 const OLDEST_NODE = [20, 19];
 /** What tsconfig.build.json compiles. */
-const SOURCE_FOLDERS = ['src', 'migrations', 'sandbox', 'dev', 'bench'];
+const SOURCE_FOLDERS = ['src', 'migrations', 'sandbox', 'dev', 'bench', 'chaos'];
 /** Files that the built code reads from beside itself, and tsc does not copy. */
 const ASSETS = new Set(['.html', '.css', '.svg', '.json', '.sql']);
 /** A lock whose holder has not touched it for this long belongs to a machine that is gone. */
