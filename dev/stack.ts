@@ -3,16 +3,17 @@
  * mail sink, the migrations, the API and the worker. What the environment names (DATABASE_URL, TEMPORAL_ADDRESS, SMTP_URL,
  * keys of test accounts) is used instead of being started. Nothing of it outlives the process that called.
  */
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { gatewayNames, planGateways, type GatewayName, type GatewayPlan } from './gateways';
+import { makeDatabase } from './database';
+import { gatewayNames, planGateways, type GatewayName } from './gateways';
 import { freePorts, LOOPBACK } from './ports';
-import { connectPostgres, type Postgres, runSql, startPostgres } from './postgres';
-import { Processes, type Spec, stopOnSignals } from './processes';
-import { type Progress, projectRoot } from './project';
+import { connectPostgres, type Postgres, startPostgres } from './postgres';
+import { Processes, stopOnSignals } from './processes';
+import { apiProgram, gatewayProgram, migrateProgram, startMailSink, workerProgram } from './programs';
+import { type Progress } from './project';
 import { defined, portFrom, type Secrets, secretsFrom } from './settings';
 import { makeStackFolder, type StackUrls, writeStackState } from './state-file';
 import { findTemporalCli } from './temporal-cli';
@@ -66,9 +67,6 @@ interface Ports {
   metrics: number[];
 }
 
-const APPLICATION_ROLE = 'payfirst';
-const READONLY_ROLE = 'payfirst_readonly';
-
 async function choosePorts(env: NodeJS.ProcessEnv, workers: number): Promise<Ports> {
   const [api, ui, smtp, mail, stripe, razorpay, phonepe, ...metrics] = (await freePorts(
     4 + gatewayNames.length + workers,
@@ -85,43 +83,12 @@ async function choosePorts(env: NodeJS.ProcessEnv, workers: number): Promise<Por
   };
 }
 
-/** Database and roles as a deployer would make them: the application owns its database, reads use a role that cannot write. */
-async function makeDatabase(postgres: Postgres): Promise<{ url: string; readonlyUrl: string }> {
-  const password = randomBytes(18).toString('base64url');
-  const as = (role: string): string => {
-    const url = new URL(postgres.url('payfirst'));
-    url.username = role;
-    url.password = password;
-    return url.href;
-  };
-  await runSql(
-    postgres.adminUrl,
-    `create role ${APPLICATION_ROLE} login password '${password}';
-     create role ${READONLY_ROLE} login password '${password}';`,
-  );
-  await postgres.createDatabase('payfirst');
-  await runSql(postgres.adminUrl, `alter database payfirst owner to ${APPLICATION_ROLE}`);
-  return { url: as(APPLICATION_ROLE), readonlyUrl: as(READONLY_ROLE) };
-}
-
 /** Like `Promise.all`, but it throws only once all have come to an end: what still starts could not be stopped. */
 async function together<T extends readonly Promise<unknown>[] | []>(
   work: T,
 ): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
   await Promise.allSettled(work);
   return Promise.all(work);
-}
-
-/** One of the project's own programs, as compiled. */
-function program(name: string, path: string, env: NodeJS.ProcessEnv, rest: Partial<Spec> = {}): Spec {
-  // Source maps, so that a stack trace in a log names the TypeScript.
-  return {
-    name,
-    command: process.execPath,
-    args: ['--enable-source-maps', join(projectRoot, 'dist', path)],
-    env,
-    ...rest,
-  };
 }
 
 /** Brings up one stack; holds what must be taken down again. */
@@ -153,7 +120,9 @@ class Start {
     await together(
       gateways
         .filter((plan) => plan.sandbox)
-        .map((plan) => this.#gateway(plan, ports.gateways[plan.name], apiUrl)),
+        .map((plan) =>
+          this.#processes.start(gatewayProgram(plan, this.#env, ports.gateways[plan.name], apiUrl)),
+        ),
     );
     const settings = {
       ...defined({
@@ -257,57 +226,17 @@ class Start {
   async #mail(ports: Ports): Promise<{ smtpUrl: string; url: string | undefined }> {
     const { SMTP_URL: smtpUrl } = this.#env;
     if (smtpUrl) return { smtpUrl, url: undefined };
-    const env = {
-      ...this.#env,
-      HOST: LOOPBACK,
-      PORT: `${ports.smtp}`,
-      HTTP_PORT: `${ports.mail}`,
-      EXIT_WITH_STDIN: '1',
-    };
-    const { readyLine } = await this.#processes.start(
-      program('mail', 'sandbox/mail/main.js', env, { ready: { line: /"listening":\s*\d+/ } }),
-    );
-    const { listening, http } = JSON.parse(readyLine) as { listening: number; http: number };
-    return { smtpUrl: `smtp://${LOOPBACK}:${listening}`, url: `http://${LOOPBACK}:${http}` };
-  }
-
-  async #gateway({ name, settings }: GatewayPlan, port: number, apiUrl: string): Promise<void> {
-    const env = {
-      ...this.#env,
-      // During rotation the first of several is the one that signs.
-      ...Object.fromEntries(
-        Object.entries(settings).map(([key, value]) => [key, value.split(',')[0]?.trim()]),
-      ),
-      HOST: LOOPBACK,
-      PORT: `${port}`,
-      [`${name.toUpperCase()}_WEBHOOK_URL`]: `${apiUrl}/webhooks/${name}`,
-      EXIT_WITH_STDIN: '1',
-    };
-    await this.#processes.start(
-      program(name, `sandbox/${name}/main.js`, env, { ready: { line: /"listening":\s*\d+/ } }),
-    );
+    return startMailSink(this.#processes, this.#env, ports);
   }
 
   /** Migrations first, then the API and the workers together. */
   async #applications(settings: Record<string, string>, ports: Ports, apiUrl: string): Promise<string[]> {
     const env = { ...this.#env, ...settings };
-    await this.#processes.run(program('migrate', 'src/migrate.js', env));
+    await this.#processes.run(migrateProgram(env));
     const metrics = ports.metrics.map((port) => `http://${LOOPBACK}:${port}/metrics`);
-    // Both drain on SIGTERM; an activity's own limit is shorter than this.
-    const graceMs = 15_000;
-    const api = program('api', 'src/api/main.js', env, { graceMs, ready: { url: `${apiUrl}/readyz` } });
+    const api = apiProgram('api', env, ports.api);
     const workers = ports.metrics.map((port, index) =>
-      program(
-        index === 0 ? 'worker' : `worker-${index + 1}`,
-        'src/worker.js',
-        { ...env, METRICS_PORT: `${port}` },
-        {
-          graceMs,
-          ready: { url: metrics[index] as string },
-          // The first worker on a cold machine compiles its sandbox.
-          readyWithinMs: 60_000,
-        },
-      ),
+      workerProgram(index === 0 ? 'worker' : `worker-${index + 1}`, env, port),
     );
     await together([api, ...workers].map((spec) => this.#processes.start(spec)));
     return metrics;
