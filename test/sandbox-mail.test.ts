@@ -63,6 +63,7 @@ test('A busy server answers 451 as often as told', async () => {
   await expect(transport.sendMail(mail())).rejects.toMatchObject({ responseCode: 451 });
   await expect(transport.sendMail(mail())).rejects.toMatchObject({ responseCode: 451 });
   await transport.sendMail(mail());
+  expect((await connectMailSink(sink.httpUrl).struck()).busy).toBe(2);
   expect(await sink.messages()).toHaveLength(1);
 });
 

@@ -10,6 +10,8 @@ export interface MailControl {
   /** Makes the next mails go wrong; `times` is 1 unless told, null = until cleared. */
   fault(kind: MailFault['kind'], times?: number | null): Promise<void>;
   clearFaults(): Promise<void>;
+  /** How many mails each kind of fault has struck. */
+  struck(): Promise<Record<MailFault['kind'], number>>;
 }
 
 /** A mail sink that runs in another process, by the origin of its HTTP view. Methods reject on a refused call. */
@@ -36,5 +38,6 @@ export const connectMailSink = (httpUrl: string): MailControl => {
     clearMessages: () => done('DELETE', '/messages'),
     fault: (kind, times = 1) => done('POST', '/_sandbox/faults', { kind, times }),
     clearFaults: () => done('DELETE', '/_sandbox/faults'),
+    struck: async () => (await call('GET', '/_sandbox/faults')) as Record<MailFault['kind'], number>,
   };
 };

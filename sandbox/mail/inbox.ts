@@ -22,6 +22,11 @@ export interface MailFault {
 export class Inbox {
   private readonly kept: Message[] = [];
   private readonly faults: MailFault[] = [];
+  private readonly strikes: Record<MailFault['kind'], number> = {
+    refuse: 0,
+    busy: 0,
+    'lost-after-accept': 0,
+  };
 
   /** Newest first. */
   messages(): Message[] {
@@ -49,6 +54,12 @@ export class Inbox {
     const [first] = this.faults;
     if (first === undefined) return undefined;
     if (first.times !== null && --first.times === 0) this.faults.shift();
+    this.strikes[first.kind] += 1;
     return first.kind;
+  }
+
+  /** How many mails each kind of fault has struck. */
+  struck(): Record<MailFault['kind'], number> {
+    return { ...this.strikes };
   }
 }

@@ -42,6 +42,7 @@ export const startMailSink = async (options: MailSinkOptions = {}): Promise<Mail
     clearMessages: async () => inbox.clear(),
     fault: async (kind, times = 1) => inbox.addFault({ kind, times }),
     clearFaults: async () => inbox.clearFaults(),
+    struck: async () => inbox.struck(),
     close: async () => {
       const closed = once(server, 'close');
       server.close();

@@ -22,7 +22,7 @@ const page = (messages: Message[]): string => `<!doctype html>
 ${messages.map(article).join('\n')}
 </body></html>`;
 
-/** The HTTP view of an inbox: `GET /`, `GET` and `DELETE /messages`, `POST` and `DELETE /_sandbox/faults`. */
+/** The HTTP view of an inbox: `GET /`, `GET` and `DELETE /messages`, `GET` (what struck), `POST` and `DELETE /_sandbox/faults`. */
 export const makeView = (inbox: Inbox): Express => {
   const app = express();
   app.disable('x-powered-by');
@@ -36,6 +36,9 @@ export const makeView = (inbox: Inbox): Express => {
   app.delete('/messages', (_request, response) => {
     inbox.clear();
     response.json({});
+  });
+  app.get('/_sandbox/faults', (_request, response) => {
+    response.json(inbox.struck());
   });
   app.post('/_sandbox/faults', (request, response) => {
     inbox.addFault(faultSchema.parse(request.body));
