@@ -5,16 +5,21 @@
  * its source.
  */
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
-import { delimiter, isAbsolute, join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
-import { lock } from 'proper-lockfile';
-
+import {
+  buildByGo,
+  type Builder,
+  buildOnce,
+  onPath,
+  pinnedName,
+  temporalCache,
+  withProgress,
+} from './go-build';
 import { Processes } from './processes';
-import { cacheFolder, type Progress, projectRoot } from './project';
+import type { Progress } from './project';
 
 const run = promisify(execFile);
 
@@ -26,9 +31,6 @@ export interface TemporalCli {
   flags: ReadonlySet<string>;
 }
 
-/** A way to put a CLI at `target`; throws, or leaves nothing there, when it cannot. */
-export type Builder = (target: string, progress: Progress) => Promise<void>;
-
 /** What a test replaces. */
 export interface FindOptions {
   env?: NodeJS.ProcessEnv;
@@ -36,12 +38,13 @@ export interface FindOptions {
   build?: Builder;
 }
 
-const MODULE = join(projectRoot, 'dev', 'temporal-cli');
-const SAY_EVERY_MS = 10_000;
 /** The download of some 40 MB may take long, but not without a byte arriving for this long. */
 const DOWNLOAD_STALLS_MS = 20_000;
-/** A holder of the lock touches it every 5 s; one that has not for 20 s is dead, or its machine is. */
-const LOCK_STALE_MS = 20_000;
+const BY_GO = {
+  package: 'github.com/temporalio/cli/cmd/temporal',
+  called: 'the Temporal CLI',
+  takes: 'about 3 minutes on two cores',
+};
 
 const NOTHING_THERE =
   'No Temporal CLI: it is not on the PATH, its download is out of reach from here, and there is no Go to build it with. ' +
@@ -59,43 +62,12 @@ async function inspect(path: string): Promise<TemporalCli | undefined> {
   }
 }
 
-function onPath(program: string, env: NodeJS.ProcessEnv): string | undefined {
-  const { PATH: path = '' } = env;
-  const names = process.platform === 'win32' ? [`${program}.exe`] : [program];
-  return path
-    .split(delimiter)
-    .filter((folder) => folder !== '')
-    .flatMap((folder) => names.map((name) => join(folder, name)))
-    .find((file) => existsSync(file));
-}
-
-/** Says every ten seconds how long `what` has taken, until `work` is done. */
-async function withProgress<T>(
-  work: Promise<T>,
-  progress: Progress,
-  what: (seconds: number) => string,
-): Promise<T> {
-  const began = Date.now();
-  const timer = setInterval(() => progress(what(Math.round((Date.now() - began) / 1000))), SAY_EVERY_MS);
-  try {
-    return await work;
-  } finally {
-    clearInterval(timer);
-  }
-}
-
-function pinned(): { version: string; hash: string; sdk: string } {
-  const version = /temporalio\/cli (v\S+)/.exec(readFileSync(join(MODULE, 'go.mod'), 'utf8'))?.[1];
-  if (version === undefined)
-    throw new Error(`${MODULE}/go.mod does not name the version of the Temporal CLI.`);
-  const hash = createHash('sha256')
-    .update(readFileSync(join(MODULE, 'go.sum')))
-    .digest('hex')
-    .slice(0, 12);
+/** Version of the SDK that is installed. */
+function sdkVersion(): string {
   const manifest: unknown = JSON.parse(
     readFileSync(require.resolve('@temporalio/testing/package.json'), 'utf8'),
   );
-  return { version, hash, sdk: (manifest as { version: string }).version };
+  return (manifest as { version: string }).version;
 }
 
 /** Size of the largest of these files in bytes; 0 when there is none. Shows whether a download moves. */
@@ -133,72 +105,6 @@ const downloadBySdk: Builder = async (target, progress) => {
   }
 };
 
-/** Go's build of the module in `dev/temporal-cli`, which pins the CLI and everything below it by `go.sum`. */
-function buildByGo(go: string, env: NodeJS.ProcessEnv): Builder {
-  return async (target, progress) => {
-    progress('building the Temporal CLI with Go, once: about 3 minutes on two cores');
-    const processes = new Processes(join(target, '..'));
-    const half = `${target}.${process.pid}.half`;
-    try {
-      const building = processes.run({
-        name: 'go-build',
-        command: go,
-        args: [
-          'build',
-          '-trimpath',
-          '-ldflags',
-          '-s -w',
-          '-o',
-          half,
-          'github.com/temporalio/cli/cmd/temporal',
-        ],
-        cwd: MODULE,
-        env: { ...env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly', GOWORK: 'off' },
-        remove: [half],
-      });
-      await withProgress(
-        building,
-        progress,
-        (seconds) => `still building the Temporal CLI, ${seconds} s; about 3 minutes on two cores`,
-      );
-      // Whoever finds the name finds a whole program.
-      renameSync(half, target);
-    } finally {
-      rmSync(half, { force: true });
-    }
-  };
-}
-
-/**
- * Runs `builder` unless `target` is there, while no other process does the same: the second waits for the first and
- * finds its work done. A holder that died is noticed after 20 s.
- */
-export async function buildOnce(target: string, progress: Progress, builder: Builder): Promise<void> {
-  mkdirSync(join(target, '..'), { recursive: true });
-  const waiting = takeLock(target);
-  const release = await withProgress(
-    waiting,
-    progress,
-    (seconds) => `another process is making the Temporal CLI; waited ${seconds} s`,
-  );
-  try {
-    if (!existsSync(target)) await builder(target, progress);
-  } finally {
-    await release();
-  }
-}
-
-async function takeLock(target: string): Promise<() => Promise<void>> {
-  for (;;) {
-    try {
-      return await lock(target, { realpath: false, stale: LOCK_STALE_MS, update: LOCK_STALE_MS / 4 });
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ELOCKED')) throw error;
-      await sleep(500);
-    }
-  }
-}
-
 async function setByHand(path: string): Promise<TemporalCli> {
   const cli = await inspect(isAbsolute(path) ? path : resolve(path));
   if (!cli) throw new Error(`TEMPORAL_CLI_PATH is set to ${path}, which has no \`server start-dev\`.`);
@@ -218,11 +124,10 @@ export async function findTemporalCli(progress: Progress, options: FindOptions =
   const cli = found && (await inspect(found));
   if (cli) return cli;
 
-  const { version, hash, sdk } = pinned();
   const suffix = process.platform === 'win32' ? '.exe' : '';
-  const folder = join(cacheFolder(env), 'temporal-cli');
-  const downloaded = join(folder, `temporal-sdk-typescript-${sdk}${suffix}`);
-  const built = join(folder, `temporal-${version}-${hash}-${process.platform}-${process.arch}${suffix}`);
+  const folder = temporalCache(env);
+  const downloaded = join(folder, `temporal-sdk-typescript-${sdkVersion()}${suffix}`);
+  const built = join(folder, `${pinnedName('temporal', 'github.com/temporalio/cli')}${suffix}`);
   for (const path of [built, downloaded]) {
     const cached = existsSync(path) ? await inspect(path) : undefined;
     if (cached) return cached;
@@ -234,7 +139,7 @@ export async function findTemporalCli(progress: Progress, options: FindOptions =
   const download = await attempt(downloaded, progress, options.download ?? downloadBySdk);
   if (typeof download === 'object') return download;
   const go = onPath('go', env);
-  const build = options.build ?? (go === undefined ? undefined : buildByGo(go, env));
+  const build = options.build ?? (go === undefined ? undefined : buildByGo(go, env, BY_GO));
   if (!build) throw new Error(NOTHING_THERE);
   progress('that download is out of reach');
   const result = await attempt(built, progress, build);

@@ -1,4 +1,7 @@
-/** The CLI's development server: Temporal in one process, on SQLite. For stories and tests, never for measuring. */
+/**
+ * The CLI's development server: Temporal in one process, on SQLite. For stories and tests, never for measuring;
+ * `temporal-production.ts` starts what production runs.
+ */
 import { join } from 'node:path';
 
 import { Connection } from '@temporalio/client';

@@ -24,13 +24,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from 'pg';
 
+import { buildOnce } from '../dev/go-build';
 import { freePorts, LOOPBACK, portAnswers } from '../dev/ports';
 import { startPostgres } from '../dev/postgres';
 import { Processes, type Spec } from '../dev/processes';
 import { projectRoot } from '../dev/project';
 import { planGateways } from '../dev/gateways';
 import { secretsFrom } from '../dev/settings';
-import { buildOnce, findTemporalCli } from '../dev/temporal-cli';
+import { findTemporalCli } from '../dev/temporal-cli';
 import { serveTemporalUi } from '../dev/temporal-ui';
 
 let folder: string;
