@@ -2,6 +2,7 @@
  * The stack that is broken: every part a process of its own, two APIs behind a load balancer, two workers, Temporal's
  * production server, and a proxy on each way over which a network could fail. All of it goes with the run.
  */
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ import { connectPhonepeSandbox, type PhonepeControl } from '../sandbox/phonepe/c
 import { connectRazorpaySandbox, type RazorpayControl } from '../sandbox/razorpay/control';
 import { connectStripeSandbox, type StripeControl } from '../sandbox/stripe/control';
 import { makeDatabase } from '../dev/database';
-import { gatewayNames, planGateways, type GatewayName, type GatewayPlan } from '../dev/gateways';
+import { planGateways, type GatewayName, type GatewayPlan } from '../dev/gateways';
 import { freePorts, LOOPBACK } from '../dev/ports';
 import { startPostgres, type Postgres } from '../dev/postgres';
 import { Processes, type Spec } from '../dev/processes';
@@ -66,7 +67,9 @@ export interface ChaosOptions {
 }
 
 /** The gateways' settings for whoever reaches them over proxies. */
-async function behindProxies(plans: readonly GatewayPlan[]): Promise<{ proxies: Proxy[]; settings: Record<string, string> }> {
+async function behindProxies(
+  plans: readonly GatewayPlan[],
+): Promise<{ proxies: Proxy[]; settings: Record<string, string> }> {
   const proxies: Proxy[] = [];
   const settings: Record<string, string> = {};
   for (const plan of plans) {
@@ -119,9 +122,9 @@ async function start(
   stop: () => Promise<void>,
 ): Promise<ChaosStack> {
   const programs = await findProductionTemporal(progress);
-  const [api1, api2, metrics1, metrics2, smtp, mailView, stripe, razorpay, phonepe] = (await freePorts(9)) as [
-    number, number, number, number, number, number, number, number, number,
-  ];
+  const [api1, api2, metrics1, metrics2, smtp, mailView, stripe, razorpay, phonepe] = (await freePorts(
+    9,
+  )) as [number, number, number, number, number, number, number, number, number];
   const front = await startProxy([api1, api2].map((port) => ({ host: LOOPBACK, port })));
   proxies.push(front);
   const api = `http://${LOOPBACK}:${front.port}`;
@@ -132,7 +135,9 @@ async function start(
   const mail = await startMailSink(processes, process.env, { smtp, mail: mailView });
   const ports: Record<GatewayName, number> = { stripe, razorpay, phonepe };
   const plans = planGateways(twoSecrets(), ports);
-  await Promise.all(plans.map((plan) => processes.start(gatewayProgram(plan, process.env, ports[plan.name], api))));
+  await Promise.all(
+    plans.map((plan) => processes.start(gatewayProgram(plan, process.env, ports[plan.name], api))),
+  );
 
   const toGateways = await behindProxies(plans);
   const apiTemporal = await startProxy([targetOf(temporal.address)]);
@@ -162,7 +167,7 @@ async function start(
     PAYMENT_WINDOW_SECONDS: `${windowSeconds}`,
     // All customers of a run come from one address.
     RATE_ANONYMOUS_PER_MINUTE: '1000000',
-    ...Object.assign({}, ...plans.map(({ settings }) => settings)) as Record<string, string>,
+    ...(Object.assign({}, ...plans.map(({ settings }) => settings)) as Record<string, string>),
     ...further,
   };
   const env = { ...process.env, ...common };
@@ -209,14 +214,12 @@ async function start(
   };
 }
 
-/** Every gateway's webhook secret twice, the old one and the next: they are changed in the middle of the run. */
+/** Two webhook secrets where a gateway lets them be changed in the middle of the run: the one it signs with, and the next. */
 function twoSecrets(): NodeJS.ProcessEnv {
-  const made = Object.assign(
-    {},
-    ...planGateways({}, Object.fromEntries(gatewayNames.map((name) => [name, 1])) as Record<GatewayName, number>).map(
-      ({ settings }) => settings,
-    ),
-  ) as Record<string, string>;
-  const twice = ['STRIPE_WEBHOOK_SECRET', 'RAZORPAY_WEBHOOK_SECRET'];
-  return Object.fromEntries(twice.map((name) => [name, `${made[name]},${made[name]}2`]));
+  const secret = (): string => randomBytes(8).toString('hex');
+  return {
+    RAZORPAY_WEBHOOK_SECRET: `${secret()},${secret()}`,
+    PHONEPE_WEBHOOK_USERNAME: 'payfirst,payfirst-next',
+    PHONEPE_WEBHOOK_PASSWORD: `${secret()},${secret()}`,
+  };
 }

@@ -91,7 +91,8 @@ export class Supervisor {
     const starting = new Map<string, Promise<void>>();
     while (!this.#ending) {
       for (const [name, kept] of this.#kept) {
-        if (starting.has(name) || this.processes.pid(name) !== undefined || Date.now() < kept.heldUntil) continue;
+        if (starting.has(name) || this.processes.pid(name) !== undefined || Date.now() < kept.heldUntil)
+          continue;
         starting.set(
           name,
           this.#startUntilUp(async () => {
@@ -122,7 +123,8 @@ export class Supervisor {
   async #up(names: readonly string[], before: readonly number[]): Promise<void> {
     const deadline = Date.now() + upWithinMs;
     while (names.some((name, n) => this.starts(name) <= (before[n] ?? 0))) {
-      if (Date.now() > deadline) throw new Error(`${names.join(', ')}: not up again after ${upWithinMs / 1000} s`);
+      if (Date.now() > deadline)
+        throw new Error(`${names.join(', ')}: not up again after ${upWithinMs / 1000} s`);
       await sleep(lookEveryMs);
     }
   }
