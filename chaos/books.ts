@@ -107,7 +107,7 @@ function razorpayBook({ orders, payments, refunds, events, requests }: RazorpayL
 }
 
 function phonepeBook({ orders, payments, refunds, events, requests }: PhonepeLedger): Book {
-  const marks = new Map(orders.map(({ id, metadata }) => [id, metadata.udf1 ?? null]));
+  const marks = new Map(orders.map(({ id, metadata }) => [id, metadata['udf1'] ?? null]));
   const gateway = 'phonepe';
   return {
     objects: orders.map(({ id, status }) => ({
