@@ -1,0 +1,136 @@
+/** The judge of a chaos run: silent on a whole evidence, and red for each thing that is broken in it, and for that only. */
+import type { Evidence } from '../chaos/evidence';
+import { judge } from '../chaos/judge';
+import { messageId } from '../chaos/mails';
+import { loadFrom, wholeEvidence } from './judge-evidence';
+import { bookingOf } from './judge-people';
+import { drop, the, visitOf, type Plant } from './judge-plant';
+import { plantsAtTheEnd } from './judge-plants-end';
+import { plantsAtMoments } from './judge-plants-moments';
+
+const plants = [...plantsAtMoments, ...plantsAtTheEnd];
+
+/** Names of the rules that are broken. */
+const broken = (evidence: Evidence): string[] =>
+  judge(evidence)
+    .filter((verdict) => verdict.broken.length > 0)
+    .map(({ name }) => name);
+
+test('On a whole evidence nothing is broken, and every rule looked at something', () => {
+  const verdicts = judge(wholeEvidence());
+  expect(verdicts.flatMap(({ name, broken }) => broken.map(({ text }) => `${name}: ${text}`))).toEqual([]);
+  expect(verdicts.filter(({ checked }) => checked === 0).map(({ name }) => name)).toEqual([]);
+});
+
+test.each(plants)('%s alone is broken when %s', (name, _what, plant) => {
+  const evidence = wholeEvidence();
+  plant(evidence);
+  expect(broken(evidence)).toEqual([name]);
+});
+
+test('Every rule has a plant that breaks it', () => {
+  const planted = new Set(plants.map(([name]) => name));
+  expect(
+    judge(wholeEvidence())
+      .map(({ name }) => name)
+      .filter((name) => !planted.has(name)),
+  ).toEqual([]);
+});
+
+/** What looks odd and is as it should be. */
+const oddities: [what: string, plant: Plant[2]][] = [
+  [
+    'a mail came twice under one id',
+    ({ mails }) => {
+      mails.push({ ...the(mails, () => true) });
+    },
+  ],
+  [
+    'an unpaid object stays payable where none can be closed',
+    (evidence) => {
+      evidence.objects.push({
+        gateway: 'phonepe',
+        ref: 'left',
+        bookingId: bookingOf('abandons'),
+        payable: true,
+      });
+    },
+  ],
+  [
+    'the customer missed states between',
+    (evidence) => {
+      visitOf(evidence, 'comesSecond').told.splice(1, 1);
+    },
+  ],
+  [
+    'a cancellation took effect, and its answer was lost',
+    (evidence) => {
+      delete visitOf(evidence, 'cancelsBooked').canceledAt;
+    },
+  ],
+  [
+    'a refund succeeded, was told, and failed afterwards',
+    ({ mails, rows }) => {
+      const bookingId = bookingOf('cannotBeGivenBack');
+      const due = the(rows.messages, (row) => row.booking_id === bookingId);
+      mails.push({
+        messageId: messageId(bookingId, 'payment-refunded', due.recipient),
+        to: due.recipient,
+        subject: '',
+        at: loadFrom,
+      });
+    },
+  ],
+  [
+    'seats were refused of an offering where a booking was undone',
+    (evidence) => {
+      visitOf(evidence, 'comesSecond').offeringId = 'off_undone';
+      visitOf(evidence, 'findsItSoldOut').offeringId = 'off_undone';
+    },
+  ],
+  [
+    'a start was never answered, and its attempt expired',
+    (evidence) => {
+      const visit = visitOf(evidence, 'abandons');
+      delete visit.bookingId;
+      visit.told = [];
+    },
+  ],
+  [
+    'a message was given up, and a case asks for it',
+    ({ faults, rows, mails }) => {
+      const [message] = rows.messages;
+      if (message === undefined) throw new Error('There is no message');
+      message.sent_at = null;
+      drop(mails, ({ to }) => to === message.recipient);
+      faults.push({ kind: 'mail-refused', from: loadFrom, to: loadFrom, proof: '550' });
+      rows.cases.push({
+        id: 'cas_m',
+        workflow_id: 'case/cas_m',
+        booking_id: message.booking_id,
+        payment_id: null,
+        kind: 'message-failed',
+        amount_minor: null,
+        resolved_at: null,
+      });
+    },
+  ],
+  [
+    'a worker took up what it had not at its start',
+    ({ footprints }) => {
+      Object.assign(the(footprints, () => true).after, { memory: 400e6, files: 45 });
+    },
+  ],
+];
+
+test.each(oddities)('Nothing is broken when %s', (_what, plant) => {
+  const evidence = wholeEvidence();
+  plant(evidence);
+  expect(broken(evidence)).toEqual([]);
+});
+
+test('A sample that names no rule is a mistake in whoever wrote it', () => {
+  const evidence = wholeEvidence();
+  evidence.samples.push({ at: loadFrom, broken: ['X1 something'] });
+  expect(() => judge(evidence)).toThrow('names no rule');
+});
