@@ -13,9 +13,15 @@ function reachedFrom(start: AttemptStatus): ReadonlySet<AttemptStatus> {
   return seen;
 }
 
+/** What a customer was told, as it was asked. The answers to two clicks were under way at once: neither is the later. */
+function toldInOrder({ behaviour, told }: Visit): Told[] {
+  if (behaviour !== 'double-click') return told;
+  return [...told.slice(0, 2).sort((a, b) => a.version - b.version), ...told.slice(2)];
+}
+
 /** What the customer was told, and at the end what the row says. */
 function toldAndEnd({ visit, attempt }: Story): Pick<Told, 'status'>[] {
-  return [...(visit?.told ?? []), ...(attempt === undefined ? [] : [{ status: attempt.status }])];
+  return [...(visit === undefined ? [] : toldInOrder(visit)), ...(attempt === undefined ? [] : [{ status: attempt.status }])];
 }
 
 /** Each answer with the one before it, split where `confirmed` was first seen: before is S8's matter, after it S11's. */
@@ -91,8 +97,9 @@ function brokenPromises(story: Story): Finding[] {
 }
 
 function fallingVersions(visit: Visit): Finding[] {
-  return visit.told.flatMap((now, index) => {
-    const before = visit.told[index - 1];
+  const told = toldInOrder(visit);
+  return told.flatMap((now, index) => {
+    const before = told[index - 1];
     return unless(before === undefined || now.version >= before.version, () => ({
       text: `Visit ${visit.n} was told version ${before?.version} and then version ${now.version}.`,
       ...(visit.bookingId === undefined ? {} : { bookingId: visit.bookingId }),

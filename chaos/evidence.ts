@@ -33,7 +33,7 @@ export interface Visit {
   plannedAt: number;
   /** Undefined while no answer has named it. */
   bookingId?: string;
-  /** A start that was refused for good: the problem's type, `slot-unavailable` say. */
+  /** A start that was refused for good: the problem's type, `/problems/slot-unavailable` say. */
   refused?: string;
   told: Told[];
   /** When the gateway's page said that the money is there. */
@@ -71,7 +71,7 @@ export interface Charge {
 export interface Refund {
   gateway: Method;
   ref: string;
-  /** The payment object it belongs to. */
+  /** The payment object it belongs to; of a wallet the movement that paid. */
   objectRef: string;
   bookingId: string | null;
   amountMinor: number;
@@ -197,6 +197,8 @@ export interface Evidence {
   charges: Charge[];
   refunds: Refund[];
   events: Event[];
+  /** Calls that the service made at the gateways, by their own logs; missing where nobody counted. */
+  calls?: number;
   mails: Mail[];
   rows: Rows;
   samples: Sample[];

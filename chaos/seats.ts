@@ -1,5 +1,5 @@
 /** S1, S2, S9, L6: seats. Counted from bookings and their items, and the seats' own rows held against them. */
-import type { Evidence, Rows } from './evidence';
+import type { Evidence, Rows, Visit } from './evidence';
 import type { Stories, Story } from './story';
 import { groupBy, lookAtEach, sumOf, together, unless, type Rule } from './verdict';
 
@@ -80,9 +80,12 @@ function freeAllAlong(evidence: Evidence, stories: Stories): Map<string, number>
   );
 }
 
+/** A problem's type is a path whose last part is the failure's name (`/problems/slot-unavailable`). */
+const turnedAway = ({ refused }: Visit): boolean => refused?.split('/').at(-1) === slotUnavailable;
+
 /** Whether seats were refused to this attempt. */
 const wasRefused = ({ attempt, visit }: Story): boolean =>
-  attempt?.failure?.type === slotUnavailable || visit?.refused === slotUnavailable;
+  attempt?.failure?.type === slotUnavailable || (visit !== undefined && turnedAway(visit));
 
 export const unpaidTakesNothing: Rule = {
   name: 'S9',
@@ -93,7 +96,7 @@ export const unpaidTakesNothing: Rule = {
       evidence.visits.filter((visit) => {
         const story = visit.bookingId === undefined ? undefined : stories.of(visit.bookingId);
         if (story !== undefined) return story.charges.length === 0 && wasRefused(story);
-        return visit.refused === slotUnavailable;
+        return turnedAway(visit);
       }),
       ({ n, offeringId, bookingId }) =>
         unless((free.get(offeringId) ?? 0) <= 0, () => ({

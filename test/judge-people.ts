@@ -74,7 +74,7 @@ export const everybody = {
     offering: 'hot',
     path: ['failed'],
     failure: 'slot-unavailable',
-    refused: 'slot-unavailable',
+    refused: '/problems/slot-unavailable',
   },
   abandons: {
     behaviour: 'abandon',

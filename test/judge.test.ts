@@ -116,6 +116,13 @@ const oddities: [what: string, plant: Plant[2]][] = [
     },
   ],
   [
+    'of two clicks the older answer was written down last',
+    (evidence) => {
+      const { told } = visitOf(evidence, 'paysByWallet');
+      told.push({ at: loadFrom, status: 'awaiting_payment', version: 0 });
+    },
+  ],
+  [
     'a worker took up what it had not at its start',
     ({ footprints }) => {
       Object.assign(the(footprints, () => true).after, { memory: 400e6, files: 45 });
