@@ -21,7 +21,10 @@ function toldInOrder({ behaviour, told }: Visit): Told[] {
 
 /** What the customer was told, and at the end what the row says. */
 function toldAndEnd({ visit, attempt }: Story): Pick<Told, 'status'>[] {
-  return [...(visit === undefined ? [] : toldInOrder(visit)), ...(attempt === undefined ? [] : [{ status: attempt.status }])];
+  return [
+    ...(visit === undefined ? [] : toldInOrder(visit)),
+    ...(attempt === undefined ? [] : [{ status: attempt.status }]),
+  ];
 }
 
 /** Each answer with the one before it, split where `confirmed` was first seen: before is S8's matter, after it S11's. */
