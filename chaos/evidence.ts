@@ -71,7 +71,7 @@ export interface Charge {
 export interface Refund {
   gateway: Method;
   ref: string;
-  /** The payment object it belongs to; of a wallet the movement that paid. */
+  /** The payment object it belongs to; a wallet has none, and its refunds go by their attempt. */
   objectRef: string;
   bookingId: string | null;
   amountMinor: number;

@@ -1,6 +1,6 @@
 /** S3 to S7: single payments. What the gateways' books hold is the truth; rows are held against it. */
 import type { Charge, Evidence, Rows } from './evidence';
-import { objectKey, type Stories, type Story } from './story';
+import { paidObject, type Stories, type Story } from './story';
 import { groupBy, lookAtEach, sumOf, together, unless, type Finding, type Look, type Rule } from './verdict';
 
 type PaymentRow = Rows['payments'][number];
@@ -19,7 +19,7 @@ function buyingCharge(story: Story): Charge | undefined {
   );
 }
 
-const bought = (stories: Stories): Story[] =>
+const paidBookings = (stories: Stories): Story[] =>
   stories.all.filter(({ booking }) => booking !== undefined && booking.total_minor > 0);
 
 function rowAgainstBook(row: PaymentRow, stories: Stories, books: Map<string, Charge>): Finding[] {
@@ -55,7 +55,7 @@ function onePaymentEach({ charges, rows }: Evidence, stories: Stories, toldOf: T
         },
       ];
     }),
-    lookAtEach(bought(stories), ({ bookingId, payments }) => {
+    lookAtEach(paidBookings(stories), ({ bookingId, payments }) => {
       const count = payments.filter(({ disposition }) => disposition === 'booked').length;
       // None at all means that its charge is unknown, and that has been said above or under L4.
       return unless(count < 2, () => ({ text: `${count} payments bought one booking.`, bookingId }));
@@ -85,14 +85,14 @@ export const refundsWithin: Rule = {
   name: 'S4',
   rule: 'No payment gives back more than it captured, and nothing is given back twice for one reason.',
   look({ charges, refunds, rows }, stories) {
-    const captured = groupBy(charges, (charge) => objectKey(charge.gateway, charge.ref));
+    const captured = groupBy(charges, paidObject);
     const standing = refunds.filter(({ status }) => status !== 'failed');
     const reasons = groupBy(
       rows.refunds.filter(({ reason }) => reason !== 'external'),
       (row) => `${row.payment_id} for ${row.reason}`,
     );
     return together(
-      lookAtEach([...groupBy(standing, (one) => objectKey(one.gateway, one.objectRef))], ([key, back]) => {
+      lookAtEach([...groupBy(standing, paidObject)], ([key, back]) => {
         const paid = captured.get(key) ?? [];
         const [first] = back;
         const [paidMinor, backMinor] = [
@@ -127,7 +127,7 @@ export const paidBefore: Rule = {
   name: 'S5',
   rule: 'No booking is confirmed before its money was captured.',
   look: (_evidence, stories) =>
-    lookAtEach(bought(stories), (story) => {
+    lookAtEach(paidBookings(stories), (story) => {
       const charges = [buyingCharge(story) ?? story.charges].flat();
       const first = Math.min(...charges.map(({ at }) => at));
       const confirmedAt = story.booking?.confirmed_at ?? 0;
@@ -146,7 +146,7 @@ export const priceQuoted: Rule = {
   look: ({ charges, rows }, stories) => {
     const books = new Map(charges.map((charge) => [chargeKey(charge.gateway, charge.chargeId), charge]));
     return together(
-      lookAtEach(bought(stories), (story) => {
+      lookAtEach(paidBookings(stories), (story) => {
         const { attempt, booking, bookingId } = story;
         const charge = buyingCharge(story);
         const quoted = `${attempt?.total_minor} ${attempt?.currency}`;
@@ -178,18 +178,17 @@ export const bookedMoneyStays: Rule = {
   rule: 'A booking that stands has its money: it is never both active and given back.',
   look: (_evidence, stories) =>
     lookAtEach(
-      bought(stories).filter(({ booking }) => booking?.status === 'confirmed'),
+      paidBookings(stories).filter(({ booking }) => booking?.status === 'confirmed'),
       (story) => {
         const charge = buyingCharge(story);
         if (charge === undefined) return [];
-        const onObject = (one: { gateway: string }, ref: string): boolean =>
-          one.gateway === charge.gateway && ref === charge.ref;
+        const bought = paidObject(charge);
         const paid = sumOf(
-          story.charges.filter((one) => onObject(one, one.ref)),
+          story.charges.filter((one) => paidObject(one) === bought),
           (one) => one.amountMinor,
         );
         const back = sumOf(
-          story.refunds.filter((one) => one.status !== 'failed' && onObject(one, one.objectRef)),
+          story.refunds.filter((one) => one.status !== 'failed' && paidObject(one) === bought),
           (one) => one.amountMinor,
         );
         return unless(paid - back >= charge.amountMinor, () => ({

@@ -34,6 +34,12 @@ export interface Stories {
 /** Names a payment object among all gateways. */
 export const objectKey = (gateway: string, ref: string): string => `${gateway}/${ref}`;
 
+/** What a refund gives back of. A wallet has no payment objects: there it is the attempt that was paid. */
+export function paidObject(one: Charge | Refund): string {
+  if (one.gateway === 'wallet') return objectKey('wallet', one.bookingId ?? one.ref);
+  return objectKey(one.gateway, 'objectRef' in one ? one.objectRef : one.ref);
+}
+
 /** Whether nothing more is to come: the end as the contract has it. */
 export function isTerminal(status: AttemptStatus): boolean {
   return ['confirmed', 'refunded', 'expired', 'canceled', 'failed'].includes(status);
@@ -88,14 +94,12 @@ export function readStories(evidence: Evidence): Stories {
     (bookingId === undefined ? strays.refunds : storyOf(bookingId).refunds).push(refund);
   }
 
-  const currencies = new Map(
-    evidence.charges.map((charge) => [objectKey(charge.gateway, charge.ref), charge.currency]),
-  );
+  const currencies = new Map(evidence.charges.map((charge) => [paidObject(charge), charge.currency]));
   return {
     all: [...stories.values()],
     of: (bookingId) => stories.get(bookingId),
     strays,
-    currencyOf: (refund) => currencies.get(objectKey(refund.gateway, refund.objectRef)),
+    currencyOf: (refund) => currencies.get(paidObject(refund)),
   };
 }
 

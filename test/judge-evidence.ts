@@ -193,7 +193,8 @@ function addObject(
   refunds.push({
     gateway,
     ref: `refund_${name}`,
-    objectRef: ref,
+    // A wallet's movement back names no object.
+    objectRef: gateway === 'wallet' ? `refund_${name}` : ref,
     bookingId,
     amountMinor: priceMinor,
     status: back.status,
