@@ -127,22 +127,21 @@ function keptWord(visit: Visit, stories: Stories): Finding[] {
 export const wordsStayTrue: Rule = {
   name: 'S11',
   rule: 'What a customer was told stays true: nothing goes back behind confirmed but by a cancellation, versions never fall, no acknowledged start is lost, and no repeat makes a second attempt.',
-  look: ({ visits, rows }, stories) =>
-    together(
+  look({ visits, rows }, stories) {
+    const attempts = groupBy(rows.attempts, ({ customer_id }) => customer_id);
+    return together(
       lookAtEach(stories.all, brokenPromises),
       lookAtEach(visits, fallingVersions),
       lookAtEach(visits, (visit) => keptWord(visit, stories)),
-      lookAtEach(
-        [...groupBy(rows.attempts, ({ customer_id }) => customer_id)].filter(([customerId]) =>
-          visits.some((visit) => visit.customerId === customerId),
-        ),
-        ([customerId, made]) =>
-          unless(made.length === 1, () => ({
-            text: `One visit of ${customerId} made ${made.length} attempts.`,
-            ...(made[1] && { bookingId: made[1].booking_id }),
-          })),
-      ),
-    ),
+      lookAtEach(visits, ({ n, customerId }) => {
+        const made = attempts.get(customerId) ?? [];
+        return unless(made.length <= 1, () => ({
+          text: `Visit ${n} made ${made.length} attempts.`,
+          ...(made[1] && { bookingId: made[1].booking_id }),
+        }));
+      }),
+    );
+  },
 };
 
 export const everyAttemptEnds: Rule = {

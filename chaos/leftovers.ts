@@ -26,7 +26,8 @@ function lookAtWorkflows({ workflows, rows }: Evidence): Look {
 
 function lookAtObjects({ objects }: Evidence, stories: Stories): Look {
   const owned = stories.all.flatMap((story) => story.objects.map((object) => ({ object, story })));
-  const strays = objects.filter((object) => !owned.some((one) => one.object === object));
+  const known = new Set(owned.map(({ object }) => object));
+  const strays = objects.filter((object) => !known.has(object));
   const closable = [...owned, ...strays.map((object) => ({ object, story: undefined }))].filter(
     ({ object }) => closing.includes(object.gateway),
   );

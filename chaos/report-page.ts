@@ -21,6 +21,7 @@ const cell = (value: string | number): string => String(value).replaceAll('|', '
 
 function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string[] {
   const line = (cells: readonly (string | number)[]): string => `| ${cells.map(cell).join(' | ')} |`;
+  if (rows.length === 0) return ['None.', ''];
   return [line(head), line(head.map(() => '---')), ...rows.map(line), ''];
 }
 
@@ -43,8 +44,8 @@ function summary(report: Report): string[] {
         ['Customers', report.visits],
         ['Attempts', report.attempts],
         [
-          'Faults landed, of those played',
-          `${sumOf(faults, (one) => one.landed)} of ${sumOf(faults, (one) => one.played)}`,
+          'Faults landed, of those planned',
+          `${sumOf(faults, (one) => one.landed)} of ${sumOf(faults, (one) => one.planned)}`,
         ],
         ['Looks during the run', report.samples],
         [
@@ -129,8 +130,8 @@ function becameOf({ outcomes, money, faults }: Report): string[] {
     '## Faults',
     '',
     ...table(
-      ['Kind', 'Played', 'Landed'],
-      faults.map(({ kind, played, landed }) => [kind, played, landed]),
+      ['Kind', 'Planned', 'Landed'],
+      faults.map(({ kind, planned, landed }) => [kind, planned, landed]),
     ),
   ];
 }

@@ -17,7 +17,8 @@ export interface Report {
   attempts: number;
   /** Moments of the run that were looked at. */
   samples: number;
-  faults: { kind: string; played: number; landed: number }[];
+  /** Every planned fault is entered when its time comes; with a proof, it landed. */
+  faults: { kind: string; planned: number; landed: number }[];
   /** How many attempts ended so, by the way to pay. */
   outcomes: { outcome: string; by: Partial<Record<Method, number>>; all: number }[];
   money: Record<string, Balance>;
@@ -75,7 +76,7 @@ function faultsOf({ faults }: Evidence): Report['faults'] {
   return [...groupBy(faults, ({ kind }) => kind)]
     .map(([kind, same]) => ({
       kind,
-      played: same.length,
+      planned: same.length,
       landed: same.filter(({ proof }) => proof !== undefined).length,
     }))
     .sort((a, b) => a.kind.localeCompare(b.kind));

@@ -20,7 +20,7 @@ test('A whole run is told in one page: verdicts, attempts, faults, outcomes, mon
   expect(page).toContain('# Chaos run, start value 20261121');
   expect(page).toContain('All 20 invariants hold.');
   expect(page).toContain('| Attempts | 11 |');
-  expect(page).toContain('| Faults landed, of those played | 2 of 3 |');
+  expect(page).toContain('| Faults landed, of those planned | 2 of 3 |');
   expect(page).toContain('| api-stopped | 1 | 0 |');
   expect(page).toMatch(/\| S1 \| No offering has more seats .* \| 4 \| holds \|/);
   expect(page).toContain('| confirmed | 1 | 1 | 1 | 1 | 4 |');
@@ -38,9 +38,11 @@ test('What nobody counted, or could look at, is said to be so', () => {
   const evidence = wholeEvidence();
   evidence.replay.replayed = 0;
   delete evidence.quietAt;
+  evidence.faults = [];
   const { page } = reported(evidence);
   expect(page).toContain('| Calls at the gateways for each booking | not counted |');
   expect(page).toContain('| From the last fault until everything was over | it never was |');
+  expect(page).toContain('## Faults\n\nNone.');
   expect(page).toMatch(/\| L8 \| .* \| 0 \| nothing to look at \|/);
 });
 
