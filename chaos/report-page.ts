@@ -4,7 +4,7 @@ import type { Waits } from './latency';
 import type { Report } from './report';
 import { sumOf, type Verdict } from './verdict';
 
-/** Stories told on the page; the JSON has all. */
+/** Stories told on the page; the JSON has more. */
 const storiesTold = 20;
 
 /** Findings told on the page for each rule. */
@@ -180,9 +180,8 @@ function resources({ footprints, connections }: Report): string[] {
 
 function failure({ failure: found, startValue, loadFrom }: Report): string[] {
   if (found === undefined) return [];
-  const { faults, stories } = found;
+  const { faults, stories, brokenAttempts } = found;
   const began = Date.parse(loadFrom);
-  const more = stories.length - storiesTold;
   return [
     '## To play it again',
     '',
@@ -199,7 +198,9 @@ function failure({ failure: found, startValue, loadFrom }: Report): string[] {
     ),
     '## Stories of the broken attempts',
     '',
-    ...(more > 0 ? [`${storiesTold} of ${stories.length}; the JSON has all.`, ''] : []),
+    ...(brokenAttempts > storiesTold
+      ? [`${storiesTold} of ${brokenAttempts}; the JSON has ${stories.length}.`, '']
+      : []),
     ...stories
       .slice(0, storiesTold)
       .flatMap(({ bookingId, rules, lines }) => [

@@ -162,6 +162,6 @@ test('Of many broken attempts the page tells some, and says how many there are',
   const { report, page } = reported(evidence);
   expect(report.failure?.stories).toHaveLength(25);
   expect(page).toContain('- L1: 15 more.');
-  expect(page).toContain('20 of 25; the JSON has all.');
+  expect(page).toContain('20 of 25; the JSON has 25.');
   expect(page.match(/^### /gm)).toHaveLength(20);
 });
