@@ -108,6 +108,8 @@ function razorpayBook({ orders, payments, refunds, events, requests }: RazorpayL
 
 function phonepeBook({ orders, payments, refunds, events, requests }: PhonepeLedger): Book {
   const marks = new Map(orders.map(({ id, metadata }) => [id, metadata['udf1'] ?? null]));
+  // An order is paid once, and goes by PhonePe's id of it.
+  const theirs = new Map(orders.map(({ id, orderId }) => [id, orderId]));
   const gateway = 'phonepe';
   return {
     objects: orders.map(({ id, status }) => ({
@@ -121,7 +123,7 @@ function phonepeBook({ orders, payments, refunds, events, requests }: PhonepeLed
       .map(({ id, order, amount, currency, at }) => ({
         gateway,
         ref: order,
-        chargeId: id,
+        chargeId: theirs.get(order) ?? id,
         bookingId: marks.get(order) ?? null,
         amountMinor: amount,
         currency,

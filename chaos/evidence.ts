@@ -175,6 +175,8 @@ export interface Workflow {
 /** A process at the start of the load and after the quiet end. Bytes, and counts of open files. */
 export interface Footprint {
   name: string;
+  /** Connections that its pools may keep open: none had been wanted at the start. */
+  pooled: number;
   before: { memory: number; files: number };
   after: { memory: number; files: number };
 }
@@ -205,7 +207,7 @@ export interface Evidence {
   workflows: Workflow[];
   footprints: Footprint[];
   /** Connections to the database before the load and after the quiet end. */
-  connections: { before: number; after: number };
+  connections: { before: number; after: number; pooled: number };
   faults: Played[];
   /** Milliseconds since 1970. */
   loadFrom: number;

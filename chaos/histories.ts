@@ -1,8 +1,8 @@
 /** What Temporal knows of a run: its workflows, and whether each of their histories replays. */
 import { join } from 'node:path';
 import type { Client } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
-import { makeDataConverter } from '../src/payloads';
 import { projectRoot } from '../dev/project';
 import type { Workflow } from './evidence';
 
@@ -19,18 +19,18 @@ const fetchers = 8;
 
 /**
  * Replays the histories of all workflows with the code that stands in `dist`, or in another bundle.
- * @param payloadKeys as in PAYLOAD_KEYS: histories are encrypted
+ * @param dataConverter histories are encrypted
  * @param bundle path of a workflow bundle; the current build's if missing
  */
 export async function replayAll(
   temporal: Client,
-  payloadKeys: readonly string[],
+  dataConverter: DataConverter,
   bundle = join(projectRoot, 'dist', 'workflow-bundle.js'),
 ): Promise<{ replayed: number; broken: string[] }> {
   const histories = temporal.workflow.list().intoHistories({ concurrency: fetchers });
   const outcome = { replayed: 0, broken: [] as string[] };
   const results = Worker.runReplayHistories(
-    { workflowBundle: { codePath: bundle }, dataConverter: makeDataConverter(payloadKeys) },
+    { workflowBundle: { codePath: bundle }, dataConverter },
     histories,
   );
   for await (const { workflowId, error } of results) {

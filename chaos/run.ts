@@ -1,6 +1,7 @@
 /** One run: the load on its timetable, the faults at their times, a quiet end, and what it all leaves for the judge. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
+import { makeDataConverter } from '../src/payloads';
 import { makeClient } from './asking';
 import { readBooks } from './books';
 import { Breaker } from './breaker';
@@ -20,8 +21,17 @@ const quietWithinMs = 120_000;
 /** Between two looks whether everything is over, in ms. */
 const lookEveryMs = 500;
 
-/** Processes whose memory and files must come back. */
-const watched = [...apiNames, ...workerNames, 'temporal'] as const;
+/** The default of DATABASE_POOL_MAX: an API has such a pool for writing and one for reading. */
+const poolMax = 12;
+
+/** Processes whose memory and files must come back, and what their pools to the database may keep open. */
+const watched: readonly { name: string; pooled: number }[] = [
+  ...apiNames.map((name) => ({ name, pooled: 2 * poolMax })),
+  ...workerNames.map((name) => ({ name, pooled: poolMax })),
+  // Two stores of 20 connections each: deploy/temporal.
+  { name: 'temporal', pooled: 40 },
+];
+const ours = watched.filter(({ name }) => name !== 'temporal');
 
 /** A run that is over, and how many calls the gateways got. */
 export interface Ran {
@@ -47,7 +57,7 @@ export async function run(
     makeClient(stack.api, stack.env, { sub: 'operator', scope: 'ops' }, silent),
   ]);
   const shop = await openShop(provider, plan.wishes.length, lastsMs);
-  const before = watched.map((name) => heldBy(stack.supervisor.pid(name)));
+  const before = watched.map(({ name }) => heldBy(stack.supervisor.pid(name)));
   const sessionsBefore = await countSessions(adminUrl);
 
   const loadFrom = Date.now();
@@ -72,17 +82,23 @@ export async function run(
   const visits = await Promise.all(stays);
   const samples = await sampler.end();
   const footprints = footprintsOf(stack, before);
-  const connections = { before: sessionsBefore, after: await countSessions(adminUrl) };
+  const connections = {
+    before: sessionsBefore,
+    after: await countSessions(adminUrl),
+    pooled: ours.reduce((sum, { pooled }) => sum + pooled, 0),
+  };
 
   const { rows, wallet } = await readRows(adminUrl);
   const book = await readBooks(stack.sandboxes);
   const mails = await stack.mail.messages();
   const connection = await Connection.connect({ address: stack.temporal.address });
   try {
-    const temporal = new Client({ connection, namespace: stack.temporal.namespace });
+    const keys = (stack.env['PAYLOAD_KEYS'] ?? '').split(',');
+    const dataConverter = makeDataConverter(keys);
+    const temporal = new Client({ connection, namespace: stack.temporal.namespace, dataConverter });
     const workflows = await listWorkflows(temporal);
     progress(`replaying ${workflows.length} histories`);
-    const replay = await replayAll(temporal, (stack.env['PAYLOAD_KEYS'] ?? '').split(','));
+    const replay = await replayAll(temporal, dataConverter);
     return {
       calls: book.calls,
       evidence: {
@@ -138,9 +154,9 @@ async function untilQuiet(
 }
 
 function footprintsOf(stack: ChaosStack, before: readonly (Held | undefined)[]): Footprint[] {
-  return watched.flatMap((name, n) => {
+  return watched.flatMap(({ name, pooled }, n) => {
     const [was, is] = [before[n], heldBy(stack.supervisor.pid(name))];
-    return was === undefined || is === undefined ? [] : [{ name, before: was, after: is }];
+    return was === undefined || is === undefined ? [] : [{ name, pooled, before: was, after: is }];
   });
 }
 

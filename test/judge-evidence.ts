@@ -51,11 +51,12 @@ export function wholeEvidence(): Evidence {
     footprints: [
       {
         name: 'worker-1',
+        pooled: 0,
         before: { memory: 200e6, files: 40 },
         after: { memory: 320e6, files: 43 },
       },
     ],
-    connections: { before: 20, after: 22 },
+    connections: { before: 20, after: 22, pooled: 0 },
     faults: [
       { kind: 'worker-killed', from: loadFrom + 1000, to: loadFrom + 2000, proof: 'its pid is gone' },
       { kind: 'refund-fails', from: loadFrom + 3000, to: loadFrom + 5000, proof: 'one failed' },
