@@ -49,11 +49,12 @@ function makeApp(parts: Parts, auth: Config['auth']): express.Express {
 
 function makeMailer({ smtpUrl, from }: Config['mail']): Parts['sendMail'] {
   if (smtpUrl === undefined) return undefined;
-  const [connectionTimeout, greetingTimeout, socketTimeout] = Array(3).fill(mailTimeoutMs) as number[];
-  const transport = createTransport(
-    { url: smtpUrl, connectionTimeout, greetingTimeout, socketTimeout },
-    { from },
-  );
+  const timeouts = {
+    connectionTimeout: mailTimeoutMs,
+    greetingTimeout: mailTimeoutMs,
+    socketTimeout: mailTimeoutMs,
+  };
+  const transport = createTransport({ url: smtpUrl, ...timeouts }, { from });
   return (mail) => transport.sendMail(mail);
 }
 

@@ -110,7 +110,7 @@ export async function giveBack(
     refundId: idOf('refund', payment.id),
     bookingId: intent.bookingId,
     go: 1,
-    keyNumber: 0,
+    keyNumber: 1,
     ref: payment.gateway_ref,
     chargeRef: payment.gateway_payment_id,
     amountMinor: payment.amount_minor,

@@ -13,7 +13,7 @@ export async function openObject(memory: Memory, intent: Intent): Promise<void> 
   const opened = await memory.gatewayOf(intent).open({
     bookingId: intent.bookingId,
     try: intent.objects + 1,
-    keyNumber: 0,
+    keyNumber: 1,
     total: intent.total,
     payWithinSeconds: payment.windowSeconds,
     ...(intent.returnUrl === undefined ? {} : { returnUrl: intent.returnUrl }),
