@@ -22,7 +22,7 @@ import { configuredGateways } from '../src/gateways/configured';
 import { makeLogger } from '../src/telemetry';
 import { Memory, type Parts } from './in-memory/intents';
 import { routesOf } from './in-memory/routes';
-import { makeTables } from './in-memory/rows';
+import { makeTables } from './in-memory/tables';
 
 /** How often to see whether PostgreSQL is there at the start, in ms: it may be restarting, as this process was. */
 const untilDatabaseMs = 500;

@@ -6,7 +6,8 @@ import { isOpen, type AttemptStatus, type Money } from '../../src/booking';
 import { failures, type Failure, type FailureType } from '../../src/failures';
 import type { Gateway, HowToPay, RefundToSend } from '../../src/gateways/gateway';
 import type { Logger } from '../../src/telemetry';
-import type { BookedRow, PaymentRow, Purchase } from './rows';
+import type { Purchase } from './rows';
+import type { BookedRow, PaymentRow } from './tables';
 
 /** What the program is made of. */
 export interface Parts {

@@ -11,7 +11,8 @@ import {
 } from '../../src/booking';
 import type { Charge, RefundState, RefundToSend } from '../../src/gateways/gateway';
 import { become, inTurn, told, type Intent, type Memory } from './intents';
-import { idOf, markReturned, readBooked, settle, type PaymentRow } from './rows';
+import { markReturned, readBooked, settle } from './rows';
+import { idOf, type PaymentRow } from './tables';
 
 /**
  * A webhook that the gateway signed.

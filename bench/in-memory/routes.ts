@@ -20,8 +20,9 @@ import type { OfferingRow } from '../../src/database';
 import type { Gateway } from '../../src/gateways/gateway';
 import { inTurn, type Intent, type Memory } from './intents';
 import { hear, look } from './money';
-import { credit, idOf } from './rows';
+import { credit } from './rows';
 import { start } from './start';
+import { idOf } from './tables';
 import { showIntent, showOffering } from './view';
 import { cancel, retry } from './wishes';
 

@@ -7,7 +7,8 @@ import { whyNotTaken } from '../../src/gateways/gateway';
 import { inTurn, type Intent, type Memory } from './intents';
 import { confirm } from './money';
 import { openObject } from './objects';
-import { freeSeats, idOf, payFromWallet } from './rows';
+import { freeSeats, payFromWallet } from './rows';
+import { idOf } from './tables';
 
 /** What a customer asked for, and under which key. */
 export interface Wanted {
