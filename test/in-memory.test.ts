@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { knex, type Knex } from 'knex';
+import { z } from 'zod';
 import { freePorts } from '../dev/ports';
 import { connectPostgres, runSql, type Postgres } from '../dev/postgres';
 import { Processes } from '../dev/processes';
@@ -16,6 +17,9 @@ import { projectRoot } from '../dev/project';
 import { makeToken } from '../dev/token';
 import { startMailSink, type MailSink } from '../sandbox/mail/sink';
 import { startStripeSandbox } from '../sandbox/stripe/sandbox';
+import { bookingView } from '../src/api/booking-schemas';
+import { offeringView } from '../src/api/offering-schemas';
+import { entryView } from '../src/api/wallet-schemas';
 import type { AtGateway } from './at-gateways';
 import { atPhonepe } from './at-phonepe';
 import { atRazorpay } from './at-razorpay';
@@ -110,7 +114,15 @@ async function call(
     },
     ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
   });
-  return { status: answer.status, body: await answer.json() };
+  const body: Json = await answer.json();
+  if (answer.ok) expect(shapeOf(path).safeParse(body).error).toBeUndefined();
+  return { status: answer.status, body };
+}
+
+/** Payfirst's own shape of an answer. */
+function shapeOf(path: string): z.ZodType {
+  if (path.startsWith('/v1/bookings')) return z.strictObject(bookingView.shape);
+  return z.strictObject(path.startsWith('/v1/wallets') ? entryView.shape : offeringView.shape);
 }
 
 async function publish(currency: string, capacity = 1): Promise<string> {
@@ -279,6 +291,29 @@ test('five customers pay for two seats at once: two bookings, three refunds, no 
   });
   expect(ends).toEqual(['confirmed', 'confirmed', 'refunded', 'refunded', 'refunded']);
   expect(await db('seats').where({ offering_id: slot }).whereNotNull('booking_id')).toHaveLength(2);
+});
+
+test('it lives on when its connection to the database is cut while it books, and books by a later go of the webhook', async () => {
+  const at = gatewayOf('stripe');
+  const slot = await publish(at.currency);
+  const attempt = await start('patient', slot, at);
+  await db.transaction(async (trx) => {
+    await trx('offerings').where({ id: slot }).forUpdate().select('id');
+    await at.pay(attempt);
+    await eventually('the cut', async () => {
+      const waiting = trx('pg_stat_activity').where({
+        application_name: 'in-memory',
+        wait_event_type: 'Lock',
+      });
+      const cut = await waiting.select(trx.raw('pg_terminate_backend(pid)'));
+      return cut.length > 0;
+    });
+  });
+  await become('patient', attempt.id, 'confirmed');
+  const payments = db('payments').where({ booking_id: attempt.id });
+  expect(await payments.select('disposition', 'amount_minor')).toEqual([
+    { disposition: 'booked', amount_minor: 700 },
+  ]);
 });
 
 test('a double click starts one attempt; a booking is remembered over a restart, a customer’s own alone', async () => {

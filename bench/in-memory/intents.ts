@@ -78,7 +78,8 @@ export class Memory {
     const row = await db<BookedRow>('bookings').where({ id }).first();
     if (row === undefined) return undefined;
     const { total_minor: amount_minor } = row;
-    const payment = await db<PaymentRow>('payments').where({ booking_id: id, amount_minor }).first();
+    const payments = db<PaymentRow>('payments').where({ booking_id: id, amount_minor });
+    const payment = await payments.orderBy('disposition').first();
     // Another request may have been faster.
     const intent = this.intents.get(id) ?? recall(row, payment);
     this.remember(intent);

@@ -11,8 +11,8 @@ import {
 } from '../../src/booking';
 import type { Charge, RefundState, RefundToSend } from '../../src/gateways/gateway';
 import { become, inTurn, told, type Intent, type Memory } from './intents';
-import { markReturned, readBooked, settle } from './rows';
-import { idOf, type PaymentRow } from './tables';
+import { markReturned, settle } from './rows';
+import { idOf, type BookedRow, type PaymentRow } from './tables';
 
 /**
  * A webhook that the gateway signed.
@@ -75,14 +75,15 @@ async function take(
     amount_minor: total.amountMinor,
     currency: total.currency,
   };
-  const { newly, payment, refusal } = await settle(db, intent, captured, whyNot(intent, total));
+  const { newly, payment, booking, refusal } = await settle(db, intent, captured, whyNot(intent, total));
   if (!newly) {
     // Written by a commit that had lost its answer.
-    const stands = payment.disposition === 'booked' && isOpen(intent.status);
-    if (stands) become(intent, 'confirmed', await readBooked(db, intent.bookingId));
+    const row = await db<BookedRow>('bookings').where({ id: intent.bookingId }).first();
+    if (payment.disposition === 'booked' && isOpen(intent.status)) become(intent, 'confirmed', shownOf(row));
     return;
   }
-  if (refusal === undefined) return confirm(memory, intent);
+  if (booking !== undefined) return confirm(memory, intent, booking);
+  if (refusal === undefined) return;
   const own = settlingRefusals.find((one) => one === refusal);
   if (own !== undefined) become(intent, 'refunding', { failure: told(own) });
   await giveBack(memory, intent, payment, refusal);
@@ -94,9 +95,13 @@ function whyNot({ status, total }: Intent, paid: Money): RefundReason | undefine
   return same ? undefined : 'amount-mismatch';
 }
 
+function shownOf(row: BookedRow | undefined): Partial<Intent> {
+  return row === undefined ? {} : { reference: row.reference, confirmedAt: row.confirmed_at };
+}
+
 /** The booking is committed: says so. */
-export async function confirm(memory: Memory, intent: Intent): Promise<void> {
-  become(intent, 'confirmed', await readBooked(memory.parts.db, intent.bookingId));
+export async function confirm(memory: Memory, intent: Intent, row: BookedRow): Promise<void> {
+  become(intent, 'confirmed', shownOf(row));
   await write(memory, intent, 'booking-confirmed', null);
 }
 

@@ -27,7 +27,8 @@ export type Captured = Pick<
 export interface Settled {
   newly: boolean;
   payment: PaymentRow;
-  /** Why it bought nothing. */
+  /** What it bought, or why nothing. */
+  booking?: BookedRow;
   refusal?: RefundReason;
 }
 
@@ -58,26 +59,27 @@ export async function settle(
       if (written === undefined) throw new Error('Bug: a payment that is there and is not');
       return { newly: false, payment: written };
     }
-    const why = refusal ?? ((await book(trx, purchase, captured)) ? undefined : 'slot-unavailable');
-    if (why !== undefined) return { newly: true, payment, refusal: why };
+    if (refusal !== undefined) return { newly: true, payment, refusal };
+    const booking = await book(trx, purchase, captured);
+    if (booking === undefined) return { newly: true, payment, refusal: 'slot-unavailable' };
     await trx('payments').where({ id: payment.id }).update({ disposition: 'booked' });
-    return { newly: true, payment };
+    return { newly: true, payment, booking };
   });
 }
 
-/** Books, where every item has its seats left; the offerings are locked in one order for all. */
+/** Books, where every item has its seats left, else undefined. The offerings are locked in one order for all. */
 async function book(
   trx: Knex.Transaction,
   purchase: Purchase,
   paid: Pick<Captured, 'amount_minor' | 'currency'>,
-): Promise<boolean> {
+): Promise<BookedRow | undefined> {
   const { bookingId, items } = purchase;
   const ids = items.map(({ offeringId }) => offeringId).sort();
   await trx('offerings').whereIn('id', ids).orderBy('id').forUpdate().select('id');
   const free = await freeSeats(trx, ids);
   const counted = items.filter(({ kind }) => kind === 'slot');
-  if (counted.some(({ offeringId, seats }) => (free.get(offeringId) ?? 0) < seats)) return false;
-  await trx('bookings').insert({
+  if (counted.some(({ offeringId, seats }) => (free.get(offeringId) ?? 0) < seats)) return undefined;
+  const row = {
     id: bookingId,
     customer_id: purchase.customerId,
     request_hash: purchase.requestHash,
@@ -87,7 +89,8 @@ async function book(
     method: purchase.method,
     total_minor: paid.amount_minor,
     currency: paid.currency,
-  });
+  };
+  const [booking] = await trx('bookings').insert(row).returning<BookedRow[]>('*');
   for (const { offeringId, seats } of counted) {
     await trx.raw(
       `UPDATE seats SET booking_id = :bookingId WHERE offering_id = :offeringId AND seat_no IN (
@@ -95,7 +98,7 @@ async function book(
       { bookingId, offeringId, seats },
     );
   }
-  return true;
+  return booking;
 }
 
 /** Seats that are left, by offering; a consultation has none to count and is not among them. */
@@ -108,12 +111,12 @@ export async function freeSeats(db: Knex, offeringIds: readonly string[]): Promi
   return new Map(rows.map(({ offering_id, free }) => [offering_id, free]));
 }
 
-/** Pays from the wallet and books, or does neither; says why not. */
+/** Pays from the wallet and books, or does neither and says why not. */
 export async function payFromWallet(
   db: Knex,
   purchase: Purchase,
   total: { amountMinor: number; currency: string },
-): Promise<'slot-unavailable' | 'insufficient-funds' | undefined> {
+): Promise<BookedRow | 'slot-unavailable' | 'insufficient-funds'> {
   const { bookingId, customerId } = purchase;
   const { amountMinor, currency } = total;
   const entryId = idOf('entry', bookingId);
@@ -125,7 +128,8 @@ export async function payFromWallet(
         .where('balance_minor', '>=', amountMinor)
         .decrement('balance_minor', amountMinor);
       if (debited === 0) throw new Unpaid('insufficient-funds');
-      if (!(await book(trx, purchase, paid))) throw new Unpaid('slot-unavailable');
+      const booking = await book(trx, purchase, paid);
+      if (booking === undefined) throw new Unpaid('slot-unavailable');
       const of = { customer_id: customerId, currency, booking_id: bookingId };
       await trx('wallet_entries').insert({ id: entryId, ...of, amount_minor: -amountMinor, kind: 'payment' });
       await trx('payments').insert({
@@ -137,7 +141,7 @@ export async function payFromWallet(
         ...paid,
         disposition: 'booked',
       });
-      return undefined;
+      return booking;
     })
     .catch((error: unknown) => {
       if (error instanceof Unpaid) return error.why;
@@ -232,13 +236,4 @@ export async function markReturned(
   await db<PaymentRow>('payments')
     .where({ gateway, gateway_payment_id: chargeRef })
     .update({ refunded_minor: amountMinor });
-}
-
-/** What only the row of a booking knows; undefined when there is none. */
-export async function readBooked(
-  db: Knex,
-  id: string,
-): Promise<{ reference: string; confirmedAt: Date } | undefined> {
-  const row = await db<BookedRow>('bookings').where({ id }).first();
-  return row && { reference: row.reference, confirmedAt: row.confirmed_at };
 }

@@ -63,10 +63,10 @@ async function begin(memory: Memory, id: string, { customerId, requestHash, body
     turn: Promise.resolve(),
   };
   if (method === walletMethod) {
-    const refusal = await payFromWallet(parts.db, intent, intent.total);
-    if (refusal !== undefined) throw new Problem(refusal);
+    const booking = await payFromWallet(parts.db, intent, intent.total);
+    if (typeof booking === 'string') throw new Problem(booking);
     memory.remember(intent);
-    await confirm(memory, intent);
+    await confirm(memory, intent, booking);
     return intent;
   }
   const reason = whyNotTaken(memory.gatewayOf(intent), intent.total);
