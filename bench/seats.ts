@@ -9,13 +9,13 @@ import { performance } from 'node:perf_hooks';
 import type { Client } from '@temporalio/client';
 import type { Knex } from 'knex';
 
+import { startProxy } from '../chaos/proxy';
 import type { Dependencies } from '../src/activities/dependencies';
 import { recordPayment } from '../src/activities/charges';
 import { openDatabase } from '../src/database';
 import { lookUp } from '../src/public-address';
 import { makeLogger, makeMetrics } from '../src/telemetry';
 import { withDatabase } from './database';
-import { startDelayProxy } from './delay-proxy';
 import { settleByShortTextbook } from './short-textbook';
 import { addTextbookRound, countTextbook, makeTextbook, settleByTextbook } from './textbook';
 
@@ -180,10 +180,8 @@ async function play(scene: Scene, url: string, say: (line: string) => void): Pro
   const proxy =
     scene.roundTripMs === 0
       ? undefined
-      : await startDelayProxy(
-          { host: target.hostname, port: Number(target.port || 5432) },
-          scene.roundTripMs,
-        );
+      : await startProxy([{ host: target.hostname, port: Number(target.port || 5432) }]);
+  proxy?.latency(scene.roundTripMs);
   const through = new URL(url);
   if (proxy !== undefined) through.host = `127.0.0.1:${proxy.port}`;
   const admin = openDatabase(url, { poolMax: 1, name: 'bench-admin' });
