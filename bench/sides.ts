@@ -30,10 +30,19 @@ export interface Side {
   open(): Promise<OpenAttempt>;
   /** When the transactions that booked these were committed, in ms since 1970; those that were not are missing. */
   bookedAt(ids: readonly string[]): Promise<Map<string, number>>;
-  /** Its own processes. */
-  pids(): number[];
+  /** Its own processes, by name. */
+  pids(): Record<string, number>;
   /** Stops what would use the processor, or lets it go on. */
   rest(isResting: boolean): void;
+}
+
+/** The side that can be killed as a whole. */
+export interface Payfirst extends Side {
+  /** SIGKILL for the API and the worker. */
+  kill(): Promise<void>;
+  /** Both again. */
+  startAgain(): Promise<void>;
+  stop(): Promise<void>;
 }
 
 /** What both stand on. */
@@ -50,6 +59,13 @@ async function commitsOf(pool: Pool, ids: readonly string[]): Promise<Map<string
     [ids],
   );
   return new Map(rows.map(({ id, at }) => [id, Number(at)]));
+}
+
+function openPool(connectionString: string): Pool {
+  const pool = new Pool({ connectionString, max: 1 });
+  // A server that was killed is told by the next query.
+  pool.on('error', () => undefined);
+  return pool;
 }
 
 async function post(url: string, init: RequestInit = {}): Promise<void> {
@@ -74,7 +90,7 @@ export async function startSmallest({ processes, postgres, temporalAddress }: Gr
     // It bundles its workflow first.
     readyWithinMs: 60_000,
   });
-  const pool = new Pool({ connectionString: url, max: 1 });
+  const pool = openPool(url);
   let next = 0;
   return {
     name: 'the smallest workflow',
@@ -89,7 +105,7 @@ export async function startSmallest({ processes, postgres, temporalAddress }: Gr
       };
     },
     bookedAt: (ids) => commitsOf(pool, ids),
-    pids: () => [pid],
+    pids: () => ({ process: pid }),
     rest: (isResting) => processes.signal(name, isResting ? 'SIGSTOP' : 'SIGCONT'),
   };
 }
@@ -135,10 +151,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
 const slotCount = 20;
 
 /** Starts Payfirst: API, one worker, the gateways' sandboxes and a mail sink, each a process of its own. */
-export async function startPayfirst({
-  postgres,
-  temporalAddress,
-}: Ground): Promise<Side & { stop(): Promise<void> }> {
+export async function startPayfirst({ postgres, temporalAddress }: Ground): Promise<Payfirst> {
   await postgres.createDatabase('payfirst');
   const url = postgres.url('payfirst');
   const stack = await startStack({
@@ -154,7 +167,7 @@ export async function startPayfirst({
   for (let n = 0; n < slotCount; n += 1) {
     slots.push((await publishSlot(place, { title: `Slot ${n}`, hour: n, capacity: 10_000 })).id);
   }
-  const pool = new Pool({ connectionString: url, max: 1 });
+  const pool = openPool(url);
   const pay = (intent: string): Promise<void> =>
     post(`${sandbox}/v1/payment_intents/${intent}/confirm`, {
       headers: { authorization: `Bearer ${stack.env['STRIPE_SECRET_KEY']}` },
@@ -189,8 +202,10 @@ export async function startPayfirst({
       return { id, workflowId: bookingWorkflowId(id), pay: () => pay(intent), tell: () => tell(intent) };
     },
     bookedAt: (ids) => commitsOf(pool, ids),
-    pids: () => [stack.pid('api') ?? 0, stack.pid('worker') ?? 0],
+    pids: () => ({ api: stack.pid('api') ?? 0, worker: stack.pid('worker') ?? 0 }),
     rest: (isResting) => stack.signal('worker', isResting ? 'SIGSTOP' : 'SIGCONT'),
+    kill: async () => void (await Promise.all(['api', 'worker'].map((name) => stack.kill(name)))),
+    startAgain: async () => void (await Promise.all(['api', 'worker'].map((name) => stack.start(name)))),
     stop: async () => {
       await pool.end();
       await stack.stop();
