@@ -1,0 +1,155 @@
+/** What `bench/temporal.ts` does with one of its sides: many starts, payments on a timetable, a storm of webhooks. */
+import { performance } from 'node:perf_hooks';
+import { setTimeout as pause } from 'node:timers/promises';
+import { startMeter, type CpuTimes } from './cpu';
+import type { OpenAttempt, Side } from './sides';
+
+export const perSecond = 25;
+export const runSeconds = 20;
+/** Customers who start, or pay, at once. */
+const customers = 8;
+/** How long before its webhook a payment happens, in ms: the sandbox has done with it, and the payment watch hardly ever looked. */
+const leadMs = 300;
+/** What came before left something to do (mails, visibility), and who rested must find back: both take less than this, in ms. */
+const settleMs = 5_000;
+/** How long it is watched while nothing happens, in s. */
+const idleSeconds = 10;
+/** After this long without a booking it will not come, in ms. */
+const lostMs = 120_000;
+/** A gateway comes again after minutes; here, after this many ms. */
+const againMs = 1_000;
+
+/** What one round showed of one side; times in ms. */
+export interface Seen {
+  /** CPU in a second in which nothing happens, of a start, and of a payment. */
+  idleCpu: CpuTimes;
+  startCpu: CpuTimes;
+  payCpu: CpuTimes;
+  toConfirmed: number[];
+  toAcknowledged: number[];
+  /** Booked before its webhook was sent: the payment watch was quicker. */
+  foundBefore: number;
+  /** The workflow of one of the attempts. */
+  sample: string;
+}
+
+const now = (): number => performance.timeOrigin + performance.now();
+
+async function byCustomers(deed: () => Promise<void>, count: number): Promise<void> {
+  let left = count;
+  const customer = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1;
+      await deed();
+    }
+  };
+  await Promise.all(Array.from({ length: customers }, customer));
+}
+
+/** Starts so many attempts. */
+export async function openMany(side: Side, count: number): Promise<OpenAttempt[]> {
+  const opened: OpenAttempt[] = [];
+  await byCustomers(async () => void opened.push(await side.open()), count);
+  return opened;
+}
+
+/**
+ * Pays them on the timetable, open loop: every time is from the planned instant.
+ * @throws when a webhook is refused, or a booking does not come
+ */
+export async function payOnTimetable(
+  side: Side,
+  attempts: readonly OpenAttempt[],
+): Promise<Pick<Seen, 'toConfirmed' | 'toAcknowledged' | 'foundBefore'>> {
+  const began = now() + 2 * leadMs;
+  const plannedAt = new Map(attempts.map(({ id }, n) => [id, began + (n * 1000) / perSecond]));
+  const toAcknowledged = await Promise.all(
+    attempts.map(async (attempt) => {
+      const planned = plannedAt.get(attempt.id) ?? 0;
+      await pause(planned - leadMs - now());
+      const paying = attempt.pay();
+      await pause(planned - now());
+      await attempt.tell();
+      const acknowledged = now() - planned;
+      await paying;
+      return acknowledged;
+    }),
+  );
+  const bookedAt = await allBooked(side, [...plannedAt.keys()]);
+  const times = [...bookedAt].map(([id, at]) => at - (plannedAt.get(id) ?? 0));
+  const toConfirmed = times.filter((ms) => ms > 0);
+  return { toConfirmed, toAcknowledged, foundBefore: times.length - toConfirmed.length };
+}
+
+async function allBooked(side: Side, ids: readonly string[]): Promise<Map<string, number>> {
+  const end = now() + lostMs;
+  for (;;) {
+    const booked = await side.bookedAt(ids);
+    if (booked.size === ids.length) return booked;
+    if (now() > end)
+      throw new Error(`${side.name}: ${ids.length - booked.size} paid attempts have no booking`);
+    await pause(100);
+  }
+}
+
+/** One round of one side. @param shared processes that both sides use */
+export async function playRound(side: Side, shared: Readonly<Record<string, number>>): Promise<Seen> {
+  const count = perSecond * runSeconds;
+  const pids = { ...shared, ...side.pids() };
+  await pause(settleMs);
+  const idle = startMeter(pids);
+  await pause(idleSeconds * 1000);
+  const idleCpu = idle(idleSeconds);
+  const starting = startMeter(pids);
+  const attempts = await openMany(side, count);
+  const startCpu = starting(count);
+  await pause(settleMs);
+  const paying = startMeter(pids);
+  const seen = await payOnTimetable(side, attempts);
+  return { ...seen, idleCpu, startCpu, payCpu: paying(count), sample: attempts[0]?.workflowId ?? '' };
+}
+
+/** What a storm did. */
+export interface Storm {
+  /** Webhooks that were told at first to come again. */
+  refused: number;
+  /** ms until the last one was acknowledged. */
+  acknowledged: number;
+  /** ms until the last one was booked. */
+  drained: number;
+  /** Bookings a second meanwhile; those that the payment watch made before are not counted. */
+  perSecond: number;
+}
+
+/** So many webhooks at once, as after an outage. The side rests while the payments happen, so that nothing looks before. */
+export async function playStorm(side: Side, count: number): Promise<Storm> {
+  const attempts = await openMany(side, count);
+  const unpaid = [...attempts];
+  side.rest(true);
+  await byCustomers(async () => unpaid.pop()?.pay(), count);
+  side.rest(false);
+  await pause(settleMs);
+  const began = now();
+  let refused = 0;
+  await Promise.all(
+    attempts.map(async (attempt) => {
+      for (let isFirst = true; ; isFirst = false) {
+        try {
+          return await attempt.tell();
+        } catch {
+          if (isFirst) refused += 1;
+          if (now() > began + lostMs) throw new Error(`${side.name}: a webhook was refused for good`);
+          await pause(againMs);
+        }
+      }
+    }),
+  );
+  const acknowledged = now() - began;
+  const bookedAt = await allBooked(
+    side,
+    attempts.map(({ id }) => id),
+  );
+  const times = [...bookedAt.values()].map((at) => at - began).filter((ms) => ms > 0);
+  const drained = Math.max(...times);
+  return { refused, acknowledged, drained, perSecond: (times.length * 1000) / drained };
+}

@@ -1,0 +1,134 @@
+/**
+ * `npm run bench`: what Payfirst costs above Temporal itself. On one production Temporal server and one PostgreSQL, a whole
+ * Payfirst (API, worker and sandboxes, each a process of its own) and the smallest workflow of the same shape take turns:
+ * webhooks on a fixed timetable while many more attempts are open, a storm of webhooks, everything killed at once. A booking
+ * counts when its transaction is committed, by the database's own stamp. `-- --open 10000` opens more attempts.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Client, Connection } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
+import { startPostgres } from '../dev/postgres';
+import { Processes, stopOnSignals } from '../dev/processes';
+import { findProductionTemporal, startProductionTemporal } from '../dev/temporal-production';
+import { timeRestart } from './restart';
+import { openMany, payOnTimetable, playRound, playStorm, type Seen, type Storm } from './rounds';
+import { startPayfirst, startSmallest, type Payfirst, type Side } from './sides';
+import { reportRounds, reportStorms } from './temporal-report';
+
+const rounds = 3;
+/** Paid before the first round, and not counted: caches, plans, compiled code. */
+const warmUp = 100;
+/** Webhooks of a storm: an hour's payments at one in two seconds, which a gateway kept. */
+const stormWebhooks = 2_000;
+const restarts = 10;
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** Each side in turn, the other way round in every second round, while the other one rests. */
+async function takeTurns(
+  sides: readonly [Side, Side],
+  shared: Readonly<Record<string, number>>,
+  open: number,
+) {
+  for (const side of sides) {
+    await payOnTimetable(side, await openMany(side, warmUp));
+    await openMany(side, open);
+    side.rest(true);
+  }
+  const seen = new Map<Side, Seen[]>(sides.map((side) => [side, []]));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const side of round % 2 === 0 ? sides : [...sides].reverse()) {
+      side.rest(false);
+      seen.get(side)?.push(await playRound(side, shared));
+      side.rest(true);
+    }
+  }
+  return sides.map((side) => seen.get(side) ?? []) as [Seen[], Seen[]];
+}
+
+/** A storm for each side, while the other one rests. */
+async function playStorms(sides: readonly [Side, Side]): Promise<[Storm, Storm]> {
+  const storms: Storm[] = [];
+  for (const side of sides) {
+    side.rest(false);
+    storms.push(await playStorm(side, stormWebhooks));
+    side.rest(true);
+  }
+  return storms as [Storm, Storm];
+}
+
+/** Events of the history of an attempt that is over, and how many of them are completed workflow tasks. */
+async function sizeOfHistory(address: string, workflowId: string): Promise<string> {
+  const connection = await Connection.connect({ address });
+  try {
+    const { events } = await new Client({ connection }).workflow.getHandle(workflowId).fetchHistory();
+    const done = temporal.api.enums.v1.EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED;
+    const tasks = events?.filter(({ eventType }) => eventType === done) ?? [];
+    return `${events?.length ?? 0} events, ${tasks.length} workflow tasks`;
+  } finally {
+    await connection.close();
+  }
+}
+
+async function reportRestarts(payfirst: Payfirst, processes: Processes): Promise<void> {
+  const seconds: number[] = [];
+  for (let go = 0; go < restarts; go += 1) seconds.push((await timeRestart(payfirst, processes)) / 1000);
+  const worst = Math.max(...seconds);
+  say(
+    `\nP8 from killing PostgreSQL, Temporal, API and worker to the first booking, ${restarts} goes, s: ` +
+      `${seconds.map((one) => one.toFixed(1)).join(', ')}; target at most 10: ${worst <= 10 ? 'met' : 'missed'}`,
+  );
+}
+
+async function measure(processes: Processes, open: number): Promise<void> {
+  const programs = await findProductionTemporal(say);
+  const busy = (loadavg()[0] ?? 0) / availableParallelism();
+  // The stamps of commits are what both sides are timed by.
+  const postgres = await startPostgres(processes, { settings: ['track_commit_timestamp=on'] });
+  const { address } = await startProductionTemporal(processes, programs, postgres);
+  const ground = { processes, postgres, temporalAddress: address };
+  const smallest = await startSmallest(ground);
+  const payfirst = await startPayfirst(ground);
+  try {
+    const shared = { postgres: processes.pid('postgres') ?? 0, temporal: processes.pid('temporal') ?? 0 };
+    const seen = await takeTurns([payfirst, smallest], shared, open);
+    reportRounds(seen, open).forEach(say);
+    const [ours, floor] = await Promise.all(
+      seen.map(([first]) => sizeOfHistory(address, first?.sample ?? '')),
+    );
+    say(`P7 an attempt: ${ours}; the smallest: ${floor}; target at most 18 events, 2 workflow tasks.`);
+    reportStorms(await playStorms([payfirst, smallest]), stormWebhooks).forEach(say);
+    payfirst.rest(false);
+    await reportRestarts(payfirst, processes);
+    if (busy > 0.5)
+      say(
+        `\nThe machine was busy before (load ${busy.toFixed(1)} per core): read the times as ratios at most.`,
+      );
+  } finally {
+    await payfirst.stop();
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { open: { type: 'string', default: '1000' } } });
+  const logs = mkdtempSync(join(tmpdir(), 'payfirst-bench-logs-'));
+  const processes = new Processes(logs);
+  const forget = stopOnSignals(() => processes.stopAll());
+  try {
+    await measure(processes, Number(values.open));
+  } finally {
+    await processes.stopAll();
+    forget();
+    rmSync(logs, { recursive: true, force: true });
+  }
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(
+    `The bench failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
+  process.exit(1);
+});
