@@ -9,7 +9,7 @@ import { performance } from 'node:perf_hooks';
 import type { Client } from '@temporalio/client';
 import type { Knex } from 'knex';
 
-import { startProxy } from '../chaos/proxy';
+import { startProxy } from '../chaos/stack/proxy';
 import type { Dependencies } from '../src/activities/dependencies';
 import { recordPayment } from '../src/activities/charges';
 import { openDatabase } from '../src/database';

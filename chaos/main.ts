@@ -1,100 +1,112 @@
 /**
  * `npm run chaos`: breaks everything under load and says whether anything was lost.
  *
- *   npm run chaos -- --tier smoke            600 attempts, 10 faults; the default
- *   npm run chaos -- --tier full             12,000 attempts, 150 faults
+ *   npm run chaos -- --tier smoke            600 attempts, 11 faults; the default
+ *   npm run chaos -- --tier full             12,000 attempts, 180 faults
  *   npm run chaos -- --attempts 2000 --minutes 2 --start-value 7 --report folder
+ *   npm run chaos -- --control all           each safety switched off in turn: its invariant must break
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { stopOnSignals } from '../dev/processes';
-import { projectRoot } from '../dev/project';
-import { faults } from './faults';
-import { judge } from './judge';
+import { buildControl, controls, type Control } from './controls';
+import type { Evidence } from './evidence/evidence';
+import { faults } from './faults/table';
+import { judge } from './judge/judge';
+import type { Verdict } from './judge/verdict';
+import { orderFrom, type Order } from './order';
 import { makePlan } from './plan';
+import { pageOf } from './report/page';
+import { jsonOf, reportOf } from './report/report';
 import { run } from './run';
-import { startChaosStack } from './stack';
+import { startChaosStack } from './stack/stack';
 
-/** Starts a second, what two cores carry beside the faults; and how many of each fault a tier makes sure of. */
-const tiers = {
-  smoke: { attempts: 600, perSecond: 20, faults: 10, atLeast: 0 },
-  full: { attempts: 12_000, perSecond: 20, faults: 165, atLeast: 3 },
-} as const;
+const began = Date.now();
+const progress = (line: string): void =>
+  console.error(`chaos ${((Date.now() - began) / 1000).toFixed(0).padStart(4)} s: ${line}`);
 
-interface Order {
-  attempts: number;
-  perSecond: number;
-  faults: number;
-  atLeast: number;
-  startValue: number;
-  report: string;
+/** Starts a stack, breaks it, and takes it down again. */
+async function playOn(order: Order, control?: Control): Promise<Evidence> {
+  const kinds = faults.filter(({ kind }) => control?.faults?.includes(kind) ?? true);
+  const plan = makePlan(order.startValue, order, { count: order.faults, atLeast: order.atLeast, kinds });
+  const build = control === undefined ? undefined : buildControl(control.name, control.changes ?? []);
+  const next = control?.replay === undefined ? undefined : buildControl(control.name, [control.replay]);
+  try {
+    const stack = await startChaosStack({
+      progress,
+      ...(build === undefined ? {} : { build: build.folder }),
+      ...(control?.sql === undefined ? {} : { sql: control.sql }),
+    });
+    const forget = stopOnSignals(() => stack.stop());
+    progress(`logs: ${stack.logFolder}`);
+    try {
+      return await run(
+        stack,
+        plan,
+        order.startValue,
+        progress,
+        next && join(next.folder, 'workflow-bundle.js'),
+      );
+    } finally {
+      forget();
+      await stack.stop();
+    }
+  } finally {
+    build?.remove();
+    next?.remove();
+  }
 }
 
-function orderFrom(args: readonly string[]): Order {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      tier: { type: 'string', default: 'smoke' },
-      attempts: { type: 'string' },
-      minutes: { type: 'string' },
-      faults: { type: 'string' },
-      'start-value': { type: 'string', default: '1' },
-      report: { type: 'string', default: join(projectRoot, '.payfirst', 'chaos') },
-    },
-  });
-  const tier = Object.entries(tiers).find(([name]) => name === values.tier)?.[1];
-  if (tier === undefined)
-    throw new Error(`--tier is ${values.tier}; there are ${Object.keys(tiers).join(' and ')}.`);
-  const whole = (name: string, text: string | undefined, otherwise: number): number => {
-    if (text === undefined) return otherwise;
-    const number = Number(text);
-    if (!Number.isInteger(number) || number < 0)
-      throw new Error(`--${name} is ${text}; it wants a whole number.`);
-    return number;
-  };
-  const attempts = Math.max(1, whole('attempts', values.attempts, tier.attempts));
-  const minutes = whole('minutes', values.minutes, 0);
-  return {
-    ...tier,
-    attempts,
-    perSecond: minutes === 0 ? tier.perSecond : attempts / (minutes * 60),
-    faults: whole('faults', values.faults, Math.max(1, Math.round((tier.faults * attempts) / tier.attempts))),
-    startValue: whole('start-value', values['start-value'], 1),
-    report: values.report,
-  };
+const lineOf = ({ name, rule, checked, broken }: Verdict): string =>
+  [
+    `${broken.length === 0 ? 'holds ' : 'BROKEN'} ${name.padEnd(3)} ${String(checked).padStart(6)}  ${rule}`,
+    ...broken.slice(0, 3).map(({ text }) => `              ${text}`),
+    ...(broken.length > 3 ? [`              and ${broken.length - 3} more`] : []),
+  ].join('\n');
+
+/** One run, its report, and 1 as exit code when anything broke. */
+async function chaos(order: Order): Promise<void> {
+  const evidence = await playOn(order);
+  const verdicts = judge(evidence);
+  const report = reportOf(evidence, verdicts);
+  mkdirSync(order.report, { recursive: true });
+  const file = join(order.report, `chaos-${order.startValue}`);
+  writeFileSync(`${file}.md`, pageOf(report));
+  writeFileSync(`${file}.json`, jsonOf(report));
+  writeFileSync(`${file}-evidence.json`, JSON.stringify(evidence));
+  const landed = evidence.faults.filter(({ proof }) => proof !== undefined).length;
+  console.log(verdicts.map(lineOf).join('\n'));
+  console.log(
+    `${evidence.visits.length} customers, ${landed} of ${evidence.faults.length} faults landed. Report: ${file}.md`,
+  );
+  if (!report.passed) process.exitCode = 1;
+}
+
+/** Each control must break its invariant; 1 as exit code when one does not. */
+async function provoke(order: Order, wanted: readonly Control[]): Promise<void> {
+  for (const control of wanted) {
+    progress(`control ${control.name}: ${control.off}`);
+    const verdicts = judge(await playOn(order, control));
+    const broken = verdicts.filter((verdict) => verdict.broken.length > 0);
+    const found = broken.find(({ name }) => name === control.breaks);
+    if (found === undefined) process.exitCode = 1;
+    console.log(
+      `${found === undefined ? 'BLIND' : 'red  '} ${control.name}: ${control.breaks} broke ${found?.broken.length ?? 0} times` +
+        ` (all: ${broken.map(({ name, broken: list }) => `${name} ${list.length}`).join(', ') || 'none'})`,
+    );
+    for (const { text } of found?.broken.slice(0, 2) ?? []) console.log(`        ${text}`);
+  }
 }
 
 async function main(): Promise<void> {
   const order = orderFrom(process.argv.slice(2));
-  const began = Date.now();
-  const progress = (line: string): void =>
-    console.error(`chaos ${((Date.now() - began) / 1000).toFixed(0).padStart(4)} s: ${line}`);
-  const plan = makePlan(order.startValue, order, {
-    count: order.faults,
-    atLeast: order.atLeast,
-    kinds: faults,
-  });
-  const stack = await startChaosStack({ progress });
-  const forget = stopOnSignals(() => stack.stop());
-  try {
-    const { evidence } = await run(stack, plan, order.startValue, progress);
-    const verdicts = judge(evidence);
-    mkdirSync(order.report, { recursive: true });
-    writeFileSync(join(order.report, `evidence-${order.startValue}.json`), JSON.stringify(evidence));
-    for (const { name, rule, checked, broken } of verdicts)
-      console.log(
-        `${broken.length === 0 ? 'holds ' : 'BROKEN'} ${name.padEnd(3)} ${checked} looked at: ${rule}${broken
-          .slice(0, 5)
-          .map(({ text }) => `\n         ${text}`)
-          .join('')}`,
-      );
-    if (verdicts.some(({ broken }) => broken.length > 0)) process.exitCode = 1;
-  } finally {
-    forget();
-    await stack.stop();
-    progress(`logs: ${stack.logFolder}`);
-  }
+  if (order.control === undefined) return chaos(order);
+  const wanted = controls.filter(({ name }) => order.control === 'all' || order.control === name);
+  if (wanted.length === 0)
+    throw new Error(
+      `--control is ${order.control}; there are all, ${controls.map(({ name }) => name).join(', ')}.`,
+    );
+  return provoke(order, wanted);
 }
 
 main().catch((error: unknown) => {

@@ -3,7 +3,7 @@
  * same faults. What becomes of them depends on the machine, too.
  */
 import fc from 'fast-check';
-import type { Behaviour, Method } from './evidence';
+import type { Behaviour, Method } from './evidence/evidence';
 
 /** One customer to come. */
 export interface Wish {

@@ -2,18 +2,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { makeDataConverter } from '../src/payloads';
-import { makeClient } from './asking';
-import { readBooks } from './books';
-import { Breaker } from './breaker';
-import { play, type Town } from './customers';
-import type { Charge, Evidence, Footprint, Refund, Visit } from './evidence';
-import { heldBy, type Held } from './footprints';
-import { listWorkflows, replayAll } from './histories';
+import { makeClient } from './customers/asking';
+import { readBooks } from './evidence/books';
+import { Breaker } from './faults/breaker';
+import { play, type Town } from './customers/customer';
+import type { Charge, Evidence, Footprint, Refund, Visit } from './evidence/evidence';
+import { heldBy, type Held } from './evidence/footprints';
+import { listWorkflows, replayAll } from './evidence/histories';
 import type { Plan } from './plan';
-import { countPending, countSessions, readRows, type WalletEntry } from './rows';
-import { Sampler } from './samples';
-import { offeringFor, openShop } from './shop';
-import { apiNames, windowSeconds, workerNames, type ChaosStack } from './stack';
+import { countPending, countSessions, readRows, type WalletEntry } from './evidence/rows';
+import { Sampler } from './evidence/samples';
+import { offeringFor, openShop } from './customers/shop';
+import { apiNames, windowSeconds, workerNames, type ChaosStack } from './stack/stack';
 
 /** How long the quiet end may take before the run gives up waiting, in ms: twice what is promised, so that a miss has a figure. */
 const quietWithinMs = 120_000;
@@ -33,22 +33,18 @@ const watched: readonly { name: string; pooled: number }[] = [
 ];
 const ours = watched.filter(({ name }) => name !== 'temporal');
 
-/** A run that is over, and how many calls the gateways got. */
-export interface Ran {
-  evidence: Evidence;
-  calls: number;
-}
-
 /**
  * Plays a plan on a stack.
  * @param startValue that the plan was drawn from
+ * @param bundle path of the workflow code that the histories are replayed with; the build's if missing
  */
 export async function run(
   stack: ChaosStack,
   plan: Plan,
   startValue: number,
   progress: (line: string) => void,
-): Promise<Ran> {
+  bundle?: string,
+): Promise<Evidence> {
   const adminUrl = stack.postgres.url('payfirst');
   const lastsMs = plan.wishes.at(-1)?.afterMs ?? 0;
   const silent = (): void => undefined;
@@ -98,30 +94,28 @@ export async function run(
     const temporal = new Client({ connection, namespace: stack.temporal.namespace, dataConverter });
     const workflows = await listWorkflows(temporal);
     progress(`replaying ${workflows.length} histories`);
-    const replay = await replayAll(temporal, dataConverter);
+    const replay = await replayAll(temporal, dataConverter, bundle);
     return {
+      startValue,
       calls: book.calls,
-      evidence: {
-        startValue,
-        visits,
-        objects: book.objects,
-        charges: [...book.charges, ...wallet.filter(({ kind }) => kind === 'payment').map(chargeOf)],
-        refunds: [...book.refunds, ...wallet.filter(({ kind }) => kind === 'refund').map(refundOf)],
-        events: book.events,
-        mails: mails.flatMap(({ messageId, to, subject, receivedAt }) =>
-          to.map((address) => ({ messageId, to: address, subject, at: Date.parse(receivedAt) })),
-        ),
-        rows,
-        samples,
-        workflows,
-        footprints,
-        connections,
-        faults: breaker.played,
-        loadFrom,
-        lastFaultEndedAt,
-        ...(quietAt === undefined ? {} : { quietAt }),
-        replay,
-      },
+      visits,
+      objects: book.objects,
+      charges: [...book.charges, ...wallet.filter(({ kind }) => kind === 'payment').map(chargeOf)],
+      refunds: [...book.refunds, ...wallet.filter(({ kind }) => kind === 'refund').map(refundOf)],
+      events: book.events,
+      mails: mails.flatMap(({ messageId, to, subject, receivedAt }) =>
+        to.map((address) => ({ messageId, to: address, subject, at: Date.parse(receivedAt) })),
+      ),
+      rows,
+      samples,
+      workflows,
+      footprints,
+      connections,
+      faults: breaker.played,
+      loadFrom,
+      lastFaultEndedAt,
+      ...(quietAt === undefined ? {} : { quietAt }),
+      replay,
     };
   } finally {
     await connection.close();

@@ -13,37 +13,50 @@ const WORKER_READY_MS = 60_000;
 /** What a sandbox prints once it listens. */
 const LISTENING = { line: /"listening":\s*\d+/ };
 
+/** Where the compiler writes. */
+const BUILD = join(projectRoot, 'dist');
+
 function program(name: string, path: string, env: NodeJS.ProcessEnv, rest: Partial<Spec> = {}): Spec {
   // Source maps, so that a stack trace in a log names the TypeScript.
   return {
     name,
     command: process.execPath,
-    args: ['--enable-source-maps', join(projectRoot, 'dist', path)],
+    args: ['--enable-source-maps', path],
     env,
     ...rest,
   };
 }
 
 /** Migrations, grants and search attributes; it ends by itself. */
-export const migrateProgram = (env: NodeJS.ProcessEnv): Spec => program('migrate', 'src/migrate.js', env);
+export const migrateProgram = (env: NodeJS.ProcessEnv): Spec =>
+  program('migrate', join(BUILD, 'src', 'migrate.js'), env);
 
-/** An API process, or another program that answers like it. @param path under `dist` */
+/** An API process, or another program that answers like it. @param path of the compiled program */
 export function apiProgram(
   name: string,
   env: NodeJS.ProcessEnv,
   port: number,
-  path = 'src/api/main.js',
+  path = join(BUILD, 'src', 'api', 'main.js'),
 ): Spec {
   const url = `http://${LOOPBACK}:${port}/readyz`;
   return program(name, path, { ...env, PORT: `${port}` }, { graceMs: GRACE_MS, ready: { url } });
 }
 
-/** A worker process. @param metricsPort it answers there once it works */
-export function workerProgram(name: string, env: NodeJS.ProcessEnv, metricsPort: number): Spec {
+/**
+ * A worker process.
+ * @param metricsPort it answers there once it works
+ * @param path of the compiled program
+ */
+export function workerProgram(
+  name: string,
+  env: NodeJS.ProcessEnv,
+  metricsPort: number,
+  path = join(BUILD, 'src', 'worker.js'),
+): Spec {
   const url = `http://${LOOPBACK}:${metricsPort}/metrics`;
   return program(
     name,
-    'src/worker.js',
+    path,
     { ...env, METRICS_PORT: `${metricsPort}` },
     { graceMs: GRACE_MS, ready: { url }, readyWithinMs: WORKER_READY_MS },
   );
@@ -60,7 +73,7 @@ export function gatewayProgram(
   const signing = Object.entries(settings).map(([key, value]) => [key, value.split(',')[0]?.trim()]);
   return program(
     name,
-    `sandbox/${name}/main.js`,
+    join(BUILD, 'sandbox', name, 'main.js'),
     {
       ...env,
       ...Object.fromEntries(signing),
@@ -86,7 +99,7 @@ export async function startMailSink(
     EXIT_WITH_STDIN: '1',
   };
   const { readyLine } = await processes.start(
-    program('mail', 'sandbox/mail/main.js', { ...env, ...settings }, { ready: LISTENING }),
+    program('mail', join(BUILD, 'sandbox', 'mail', 'main.js'), { ...env, ...settings }, { ready: LISTENING }),
   );
   const { listening, http } = JSON.parse(readyLine) as { listening: number; http: number };
   return { smtpUrl: `smtp://${LOOPBACK}:${listening}`, url: `http://${LOOPBACK}:${http}` };

@@ -1,8 +1,8 @@
 /** The report of a chaos run says what was planted in its evidence: figures, faults, outcomes, and on failure the whole story. */
-import type { Evidence } from '../chaos/evidence';
-import { judge } from '../chaos/judge';
-import { jsonOf, reportOf, type Report } from '../chaos/report';
-import { pageOf } from '../chaos/report-page';
+import type { Evidence } from '../chaos/evidence/evidence';
+import { judge } from '../chaos/judge/judge';
+import { jsonOf, reportOf, type Report } from '../chaos/report/report';
+import { pageOf } from '../chaos/report/page';
 import { loadFrom, wholeEvidence } from './judge-evidence';
 import { bookingOf, numberOf } from './judge-people';
 import { drop, the, visitOf } from './judge-plant';

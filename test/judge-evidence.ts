@@ -2,7 +2,7 @@
 import { deriveId } from '../src/activities/dependencies';
 import type { MessageKind } from '../src/booking';
 import { bookingWorkflowId, courierId, paymentWatchId } from '../src/workflows/messages';
-import type { Evidence } from '../chaos/evidence';
+import type { Evidence } from '../chaos/evidence/evidence';
 import { bookingOf, everybody, numberOf, people, type Money, type Person, type Told } from './judge-people';
 
 export const priceMinor = 2500;

@@ -1,5 +1,5 @@
 /** Everybody who comes in the judge's own test: how they behave, what they are told, and where their money goes. */
-import type { Behaviour, Method } from '../chaos/evidence';
+import type { Behaviour, Method } from '../chaos/evidence/evidence';
 import type { AttemptStatus, MessageKind, RefundReason } from '../src/booking';
 
 /** How money that came by one object went: it bought the booking, or back it went. */

@@ -1,5 +1,5 @@
 /** What is broken on purpose in a whole evidence, and how it is found there. */
-import type { Evidence } from '../chaos/evidence';
+import type { Evidence } from '../chaos/evidence/evidence';
 import { bookingOf, numberOf, type Person } from './judge-people';
 
 /** The name of the rule that alone must see it, what happened, and the deed. */

@@ -1,7 +1,7 @@
 /** The judge of a chaos run: silent on a whole evidence, and red for each thing that is broken in it, and for that only. */
-import type { Evidence } from '../chaos/evidence';
-import { judge } from '../chaos/judge';
-import { messageId } from '../chaos/mails';
+import type { Evidence } from '../chaos/evidence/evidence';
+import { judge } from '../chaos/judge/judge';
+import { messageId } from '../chaos/judge/mails';
 import { loadFrom, wholeEvidence } from './judge-evidence';
 import { bookingOf } from './judge-people';
 import { drop, the, visitOf, type Plant } from './judge-plant';

@@ -4,7 +4,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts, LOOPBACK } from '../dev/ports';
-import { startProxy, type Proxy } from '../chaos/proxy';
+import { startProxy, type Proxy } from '../chaos/stack/proxy';
 
 interface Far {
   port: number;

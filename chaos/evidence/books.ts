@@ -1,0 +1,166 @@
+/** The gateways' books in one language: what their own ledgers say of objects, money and webhooks. */
+import type { Delivery } from '../../sandbox/gateway/deliveries';
+import type { PhonepeLedger } from '../../sandbox/phonepe/ledger';
+import type { RazorpayLedger } from '../../sandbox/razorpay/ledger';
+import type { StripeLedger } from '../../sandbox/stripe/ledger';
+import type { Charge, Event, PaymentObject, Refund } from './evidence';
+import type { Sandboxes } from '../stack/stack';
+
+/** One gateway's book. */
+export interface Book {
+  objects: PaymentObject[];
+  charges: Charge[];
+  refunds: Refund[];
+  events: Event[];
+  /** Calls that the service made, those that a fault struck among them. */
+  calls: number;
+}
+
+const millis = (at: string): number => Date.parse(at);
+const answersOf = (deliveries: readonly Delivery[]): (number | null)[] =>
+  deliveries.map(({ status }) => status);
+
+function stripeBook({ intents, charges, refunds, events, requests }: StripeLedger): Book {
+  const marks = new Map(intents.map(({ id, metadata }) => [id, metadata['bookingId'] ?? null]));
+  const gateway = 'stripe';
+  return {
+    objects: intents.map(({ id, status }) => ({
+      gateway,
+      ref: id,
+      bookingId: marks.get(id) ?? null,
+      payable: !['succeeded', 'canceled'].includes(status),
+    })),
+    charges: charges
+      .filter(({ status }) => status === 'succeeded')
+      .map(({ id, paymentIntent, amount, currency, at }) => ({
+        gateway,
+        ref: paymentIntent,
+        chargeId: id,
+        bookingId: marks.get(paymentIntent) ?? null,
+        amountMinor: amount,
+        currency: currency.toUpperCase(),
+        at: millis(at),
+      })),
+    refunds: refunds.map(({ id, paymentIntent, amount, status, at }) => ({
+      gateway,
+      ref: id,
+      objectRef: paymentIntent,
+      bookingId: marks.get(paymentIntent) ?? null,
+      amountMinor: amount,
+      status: status === 'succeeded' ? 'succeeded' : status === 'pending' ? 'pending' : 'failed',
+      at: millis(at),
+    })),
+    events: events.map(({ id, type, paymentIntent, deliveries }) => ({
+      gateway,
+      eventId: id,
+      type,
+      ref: paymentIntent,
+      answers: answersOf(deliveries),
+    })),
+    // The payer's own call stands in the same log.
+    calls: requests.filter(({ operation }) => operation !== 'payment_intents.confirm').length,
+  };
+}
+
+function razorpayBook({ orders, payments, refunds, events, requests }: RazorpayLedger): Book {
+  const marks = new Map(orders.map(({ id, metadata }) => [id, metadata['bookingId'] ?? null]));
+  const gateway = 'razorpay';
+  return {
+    objects: orders.map(({ id, status }) => ({
+      gateway,
+      ref: id,
+      bookingId: marks.get(id) ?? null,
+      payable: status !== 'paid',
+    })),
+    charges: payments
+      .filter(({ captured }) => captured)
+      .map(({ id, order, amount, currency, at }) => ({
+        gateway,
+        ref: order,
+        chargeId: id,
+        bookingId: marks.get(order) ?? null,
+        amountMinor: amount,
+        currency: currency.toUpperCase(),
+        at: millis(at),
+      })),
+    // What Razorpay gave back by itself was never captured.
+    refunds: refunds
+      .filter(({ automatic }) => !automatic)
+      .map(({ id, order, amount, status, at }) => ({
+        gateway,
+        ref: id,
+        objectRef: order,
+        bookingId: marks.get(order) ?? null,
+        amountMinor: amount,
+        status: status === 'processed' ? 'succeeded' : status === 'pending' ? 'pending' : 'failed',
+        at: millis(at),
+      })),
+    events: events.map(({ id, type, order, deliveries }) => ({
+      gateway,
+      eventId: id,
+      type,
+      ref: order,
+      answers: answersOf(deliveries),
+    })),
+    calls: requests.length,
+  };
+}
+
+function phonepeBook({ orders, payments, refunds, events, requests }: PhonepeLedger): Book {
+  const marks = new Map(orders.map(({ id, metadata }) => [id, metadata['udf1'] ?? null]));
+  // An order is paid once, and goes by PhonePe's id of it.
+  const theirs = new Map(orders.map(({ id, orderId }) => [id, orderId]));
+  const gateway = 'phonepe';
+  return {
+    objects: orders.map(({ id, status }) => ({
+      gateway,
+      ref: id,
+      bookingId: marks.get(id) ?? null,
+      payable: status === 'PENDING',
+    })),
+    charges: payments
+      .filter(({ captured }) => captured)
+      .map(({ id, order, amount, currency, at }) => ({
+        gateway,
+        ref: order,
+        chargeId: theirs.get(order) ?? id,
+        bookingId: marks.get(order) ?? null,
+        amountMinor: amount,
+        currency,
+        at: millis(at),
+      })),
+    refunds: refunds.map(({ refundId, order, amount, status, at }) => ({
+      gateway,
+      ref: refundId,
+      objectRef: order,
+      bookingId: marks.get(order) ?? null,
+      amountMinor: amount,
+      status: status === 'COMPLETED' ? 'succeeded' : status === 'FAILED' ? 'failed' : 'pending',
+      at: millis(at),
+    })),
+    events: events.map(({ id, type, order, deliveries }) => ({
+      gateway,
+      eventId: id,
+      type,
+      ref: order,
+      answers: answersOf(deliveries),
+    })),
+    calls: requests.length,
+  };
+}
+
+/** All gateways' books as one. */
+export async function readBooks({ stripe, razorpay, phonepe }: Sandboxes): Promise<Book> {
+  const books = [
+    stripeBook(await stripe.ledger()),
+    razorpayBook(await razorpay.ledger()),
+    phonepeBook(await phonepe.ledger()),
+  ];
+  return {
+    objects: books.flatMap(({ objects }) => objects),
+    charges: books.flatMap(({ charges }) => charges),
+    refunds: books.flatMap(({ refunds }) => refunds),
+    events: books.flatMap(({ events }) => events),
+    calls: books.reduce((sum, { calls }) => sum + calls, 0),
+  };
+}

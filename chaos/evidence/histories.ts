@@ -1,0 +1,41 @@
+/** What Temporal knows of a run: its workflows, and whether each of their histories replays. */
+import { join } from 'node:path';
+import type { Client } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
+import { Worker } from '@temporalio/worker';
+import { projectRoot } from '../../dev/project';
+import type { Workflow } from './evidence';
+
+/** Every workflow that Temporal lists. */
+export async function listWorkflows(temporal: Client): Promise<Workflow[]> {
+  const found: Workflow[] = [];
+  for await (const { workflowId, type, status, historyLength } of temporal.workflow.list())
+    found.push({ workflowId, type, status: status.name, history: historyLength });
+  return found;
+}
+
+/** How many histories are fetched at once: enough to keep the replay fed. */
+const fetchers = 8;
+
+/**
+ * Replays the histories of all workflows with the code that stands in `dist`, or in another bundle.
+ * @param dataConverter histories are encrypted
+ * @param bundle path of a workflow bundle; the current build's if missing
+ */
+export async function replayAll(
+  temporal: Client,
+  dataConverter: DataConverter,
+  bundle = join(projectRoot, 'dist', 'workflow-bundle.js'),
+): Promise<{ replayed: number; broken: string[] }> {
+  const histories = temporal.workflow.list().intoHistories({ concurrency: fetchers });
+  const outcome = { replayed: 0, broken: [] as string[] };
+  const results = Worker.runReplayHistories(
+    { workflowBundle: { codePath: bundle }, dataConverter },
+    histories,
+  );
+  for await (const { workflowId, error } of results) {
+    if (error === undefined) outcome.replayed += 1;
+    else outcome.broken.push(`${workflowId}: ${error.message}`);
+  }
+  return outcome;
+}

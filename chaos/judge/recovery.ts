@@ -1,0 +1,80 @@
+/** L7, L8, L9: the service comes back by itself, its histories replay, and it gives back what it used. */
+import type { Evidence, Footprint } from '../evidence/evidence';
+import { lookAtEach, together, unless, type Finding, type Rule } from './verdict';
+
+/** Everything must be over so long after the last fault, in ms (reliability plan, L7). */
+const recoveryMs = 60_000;
+
+/** What may be open afterwards beyond what was before: a tenth. */
+const share = 1.1;
+
+/**
+ * Or so many more, where a tenth is less than that: a process of 30 open files keeps a connection or two to each of three
+ * gateways alive that it had not opened yet when it started.
+ */
+const few = 5;
+
+/**
+ * Memory may double, or grow by so many bytes. It does not come back as files do: V8 keeps its heap, the worker keeps
+ * workflows cached that it has not met at its start, and PostgreSQL's shared pages count as its own once touched. A leak is
+ * another matter: over 12,000 attempts 256 MiB are 22 kB for each, the size of one attempt with everything it read.
+ */
+const memoryBytes = 256 * 1024 * 1024;
+
+export const recoversInTime: Rule = {
+  name: 'L7',
+  rule: 'Everything is over within 60 s after the last fault, with nobody’s help.',
+  look({ quietAt, lastFaultEndedAt }) {
+    const tookMs = quietAt === undefined ? Infinity : quietAt - lastFaultEndedAt;
+    return {
+      checked: 1,
+      broken: unless(tookMs <= recoveryMs, () => ({
+        text:
+          quietAt === undefined
+            ? 'Not everything was over when the run gave up waiting.'
+            : `Everything was over ${(tookMs / 1000).toFixed(1)} s after the last fault.`,
+      })),
+    };
+  },
+};
+
+export const historiesReplay: Rule = {
+  name: 'L8',
+  rule: 'Every workflow history of the run replays.',
+  look: ({ replay }) => ({
+    checked: replay.replayed + replay.broken.length,
+    broken: replay.broken.map((text) => ({ text })),
+  }),
+};
+
+/** Pools may stay filled: they had been empty at the start, and shrink only after half a minute without work. */
+const returned = (before: number, after: number, pooled: number): boolean =>
+  after <= Math.max(before * share, before + few) + pooled;
+
+const mebibytes = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MiB`;
+
+function lookAtProcess({ name, pooled, before, after }: Footprint): Finding[] {
+  const memoryFits = after.memory <= Math.max(before.memory * 2, before.memory + memoryBytes);
+  return [
+    ...unless(returned(before.files, after.files, pooled), () => ({
+      text: `${name} had ${before.files} files open and has ${after.files}.`,
+    })),
+    ...unless(memoryFits, () => ({
+      text: `${name} had ${mebibytes(before.memory)} of memory and has ${mebibytes(after.memory)}.`,
+    })),
+  ];
+}
+
+export const resourcesReturn: Rule = {
+  name: 'L9',
+  rule: 'Connections and open files are back within 10 % of the start (or 5, where that is more) and what the pools may keep, and memory has neither doubled nor grown by 256 MiB, whichever is more.',
+  look: ({ footprints, connections }: Evidence) =>
+    together(
+      lookAtEach(footprints, lookAtProcess),
+      lookAtEach([connections], ({ before, after, pooled }) =>
+        unless(returned(before, after, pooled), () => ({
+          text: `The database had ${before} connections and has ${after}.`,
+        })),
+      ),
+    ),
+};

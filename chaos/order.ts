@@ -1,0 +1,77 @@
+/** What is asked of `npm run chaos`. */
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { projectRoot } from '../dev/project';
+
+/** One run, or one for each control. */
+export interface Order {
+  attempts: number;
+  /** Starts a second. */
+  perSecond: number;
+  faults: number;
+  /** How often each kind of fault comes at least. */
+  atLeast: number;
+  startValue: number;
+  /** Folder for the reports. */
+  report: string;
+  /** Names of controls to run instead; `all` of them. */
+  control: string | undefined;
+}
+
+/**
+ * Twenty starts a second is what two cores carry beside the faults. The full tier plans more faults than the 150 that must
+ * land, and four of each kind, for some find nothing to strike.
+ */
+const tiers: Readonly<Record<string, Pick<Order, 'attempts' | 'perSecond' | 'faults' | 'atLeast'>>> = {
+  smoke: { attempts: 600, perSecond: 20, faults: 11, atLeast: 0 },
+  full: { attempts: 12_000, perSecond: 20, faults: 180, atLeast: 4 },
+};
+
+function whole(name: string, text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 0)
+    throw new Error(`--${name} is ${text}; it wants a whole number.`);
+  return number;
+}
+
+/**
+ * Reads the command line.
+ * @throws Error in a sentence when it is not understood
+ */
+export function orderFrom(args: readonly string[]): Order {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      tier: { type: 'string', default: 'smoke' },
+      attempts: { type: 'string' },
+      minutes: { type: 'string' },
+      faults: { type: 'string' },
+      'start-value': { type: 'string', default: '1' },
+      report: { type: 'string', default: join(projectRoot, '.payfirst', 'chaos') },
+      control: { type: 'string' },
+    },
+  });
+  const tier = tiers[values.tier];
+  if (tier === undefined)
+    throw new Error(`--tier is ${values.tier}; there are ${Object.keys(tiers).join(' and ')}.`);
+  const attempts =
+    values.attempts === undefined ? tier.attempts : Math.max(1, whole('attempts', values.attempts));
+  const perSecond =
+    values.minutes === undefined
+      ? tier.perSecond
+      : attempts / (Math.max(1, whole('minutes', values.minutes)) * 60);
+  // As often as the tier says, however long it lasts.
+  const share = attempts / perSecond / (tier.attempts / tier.perSecond);
+  return {
+    ...tier,
+    attempts,
+    perSecond,
+    faults:
+      values.faults === undefined
+        ? Math.max(1, Math.round(tier.faults * share))
+        : whole('faults', values.faults),
+    startValue: whole('start-value', values['start-value']),
+    report: values.report,
+    control: values.control,
+  };
+}

@@ -1,0 +1,149 @@
+/** The report of a run: what was done to the service, what became of the customers, and what the judge says. */
+import type { Evidence, Method, Played } from '../evidence/evidence';
+import { confirmLatency, longestPause, type Latency } from './latency';
+import { rawDuplicates } from '../judge/mails';
+import { totals, type Balance } from '../judge/money';
+import { readStories, type Stories, type Story } from '../judge/story';
+import { tell } from './telling';
+import { groupBy, sumOf, type Verdict } from '../judge/verdict';
+
+/** Everything the report says; times and lengths in milliseconds. */
+export interface Report {
+  startValue: number;
+  /** ISO 8601. */
+  loadFrom: string;
+  passed: boolean;
+  visits: number;
+  attempts: number;
+  /** Moments of the run that were looked at. */
+  samples: number;
+  /** Every planned fault is entered when its time comes; with a proof, it landed. */
+  faults: { kind: string; planned: number; landed: number }[];
+  /** How many attempts ended so, by the way to pay. */
+  outcomes: { outcome: string; by: Partial<Record<Method, number>>; all: number }[];
+  money: Record<string, Balance>;
+  verdicts: Verdict[];
+  latency: { untilBooked: Latency; untilTold: Latency };
+  longestPauseMs: number;
+  /** From the end of the last fault until everything was over; null when it never was. */
+  drainMs: number | null;
+  /** Of the service at the gateways, for each booking made; null where nobody counted. */
+  callsPerBooking: number | null;
+  /** Sendings of webhooks, for each booking made. */
+  webhooksPerBooking: number | null;
+  mails: { arrived: number; rawDuplicates: number };
+  replayed: number;
+  footprints: Evidence['footprints'];
+  connections: Evidence['connections'];
+  /** Only where something broke: what was done, and what each broken attempt went through. */
+  failure?: {
+    faults: Played[];
+    brokenAttempts: number;
+    stories: { bookingId: string; rules: string[]; lines: string[] }[];
+  };
+}
+
+/**
+ * Stories a report has at most. Telling one looks through every webhook and workflow of the run (12,000 broken attempts took
+ * two minutes), and where so many are broken the next says nothing new. The evidence that lies beside has them all.
+ */
+const storiesKept = 200;
+
+const methods: readonly Method[] = ['stripe', 'razorpay', 'phonepe', 'wallet'];
+
+/** How an attempt ended, in the words of its row, and of the booking where it had one. */
+function outcomeOf({ attempt, booking }: Story): string {
+  if (attempt === undefined) return 'without an attempt';
+  if (booking?.status === 'canceled') return `${attempt.status} after a cancellation`;
+  return attempt.failure === null ? attempt.status : `${attempt.status} (${attempt.failure.type})`;
+}
+
+function outcomesOf({ visits, rows }: Evidence, stories: Stories): Report['outcomes'] {
+  const attempted = new Set(rows.attempts.map(({ customer_id }) => customer_id));
+  const ends = [
+    ...stories.all.map((story) => ({
+      outcome: outcomeOf(story),
+      method: story.visit?.method ?? story.attempt?.method,
+    })),
+    ...visits
+      .filter(({ bookingId, customerId }) => bookingId === undefined && !attempted.has(customerId))
+      .map(({ refused, method }) => ({
+        outcome:
+          refused === undefined ? 'start never answered' : `start refused (${refused.split('/').at(-1)})`,
+        method,
+      })),
+  ];
+  return [...groupBy(ends, ({ outcome }) => outcome)]
+    .map(([outcome, same]) => ({
+      outcome,
+      by: Object.fromEntries(methods.map((one) => [one, same.filter(({ method }) => method === one).length])),
+      all: same.length,
+    }))
+    .sort((a, b) => b.all - a.all);
+}
+
+function faultsOf({ faults }: Evidence): Report['faults'] {
+  return [...groupBy(faults, ({ kind }) => kind)]
+    .map(([kind, same]) => ({
+      kind,
+      planned: same.length,
+      landed: same.filter(({ proof }) => proof !== undefined).length,
+    }))
+    .sort((a, b) => a.kind.localeCompare(b.kind));
+}
+
+function failureOf(
+  evidence: Evidence,
+  stories: Stories,
+  verdicts: readonly Verdict[],
+): NonNullable<Report['failure']> {
+  const named = verdicts.flatMap(({ name, broken }) =>
+    broken.flatMap(({ bookingId }) => (bookingId === undefined ? [] : [{ name, bookingId }])),
+  );
+  const broken = [...groupBy(named, ({ bookingId }) => bookingId)];
+  return {
+    faults: evidence.faults,
+    brokenAttempts: broken.length,
+    stories: broken.slice(0, storiesKept).flatMap(([bookingId, rules]) => {
+      const story = stories.of(bookingId);
+      const names = [...new Set(rules.map(({ name }) => name))];
+      return story === undefined ? [] : [{ bookingId, rules: names, lines: tell(story, evidence) }];
+    }),
+  };
+}
+
+/** Sums a run up. */
+export function reportOf(evidence: Evidence, verdicts: Verdict[]): Report {
+  const stories = readStories(evidence);
+  const { rows, events, mails, quietAt, lastFaultEndedAt, calls } = evidence;
+  const passed = verdicts.every(({ broken }) => broken.length === 0);
+  const perBooking = (count: number): number | null =>
+    rows.bookings.length === 0 ? null : count / rows.bookings.length;
+  return {
+    startValue: evidence.startValue,
+    loadFrom: new Date(evidence.loadFrom).toISOString(),
+    passed,
+    visits: evidence.visits.length,
+    attempts: rows.attempts.length,
+    samples: evidence.samples.length,
+    faults: faultsOf(evidence),
+    outcomes: outcomesOf(evidence, stories),
+    money: Object.fromEntries(totals(evidence, stories)),
+    verdicts,
+    latency: confirmLatency(evidence, stories),
+    longestPauseMs: longestPause(stories),
+    drainMs: quietAt === undefined ? null : quietAt - lastFaultEndedAt,
+    callsPerBooking: calls === undefined ? null : perBooking(calls),
+    webhooksPerBooking: perBooking(sumOf(events, ({ answers }) => answers.length)),
+    mails: { arrived: mails.length, rawDuplicates: rawDuplicates(evidence) },
+    replayed: evidence.replay.replayed,
+    footprints: evidence.footprints,
+    connections: evidence.connections,
+    ...(passed ? {} : { failure: failureOf(evidence, stories, verdicts) }),
+  };
+}
+
+/** The report as JSON, for programs. */
+export function jsonOf(report: Report): string {
+  return `${JSON.stringify(report, null, 2)}\n`;
+}
