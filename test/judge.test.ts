@@ -37,6 +37,68 @@ test('Every rule has a plant that breaks it', () => {
   ).toEqual([]);
 });
 
+/** Harm that several rules see, each in its own way. */
+const harms: [what: string, names: string[], plant: Plant[2]][] = [
+  [
+    'a booking stands and all its money went back',
+    ['S4', 'S7', 'L2'],
+    ({ charges, refunds }) => {
+      const { gateway, ref, bookingId, amountMinor, at } = the(
+        charges,
+        (one) => one.bookingId === bookingOf('paysByStripe'),
+      );
+      refunds.push({
+        gateway,
+        ref: 'refund_x',
+        objectRef: ref,
+        bookingId,
+        amountMinor,
+        status: 'succeeded',
+        at,
+      });
+    },
+  ],
+  [
+    'a booking stands that nobody paid',
+    ['S5', 'L2'],
+    ({ charges, rows }) => {
+      drop(charges, ({ bookingId }) => bookingId === bookingOf('paysByWallet'));
+      drop(rows.payments, ({ booking_id }) => booking_id === bookingOf('paysByWallet'));
+    },
+  ],
+  [
+    'money went back twice',
+    ['S4', 'L2'],
+    ({ refunds }) => {
+      refunds.push({
+        ...the(refunds, ({ bookingId }) => bookingId === bookingOf('comesSecond')),
+        ref: 'refund_x',
+      });
+    },
+  ],
+  [
+    'money was captured in another currency',
+    ['S6', 'L2'],
+    ({ charges }) => {
+      the(charges, ({ bookingId }) => bookingId === bookingOf('paysByStripe')).currency = 'USD';
+    },
+  ],
+  [
+    // The rest of the money bought nothing: it is owed, and so is a notice.
+    'a booking says another price than was quoted',
+    ['S6', 'L2', 'L3'],
+    ({ rows }) => {
+      the(rows.bookings, ({ id }) => id === bookingOf('paysByStripe')).total_minor -= 1;
+    },
+  ],
+];
+
+test.each(harms)('When %s, %j are broken', (_what, names, plant) => {
+  const evidence = wholeEvidence();
+  plant(evidence);
+  expect(broken(evidence)).toEqual(names);
+});
+
 /** What looks odd and is as it should be. */
 const oddities: [what: string, plant: Plant[2]][] = [
   [
