@@ -8,7 +8,7 @@ import { Breaker } from './faults/breaker';
 import { play, type Town } from './customers/customer';
 import type { Charge, Evidence, Footprint, Refund, Visit } from './evidence/evidence';
 import { heldBy, type Held } from './evidence/footprints';
-import { listWorkflows, replayAll } from './evidence/histories';
+import { listOnceClosed, replayAll } from './evidence/histories';
 import type { Plan } from './plan';
 import { countPending, countSessions, readRows, type WalletEntry } from './evidence/rows';
 import { Sampler } from './evidence/samples';
@@ -92,7 +92,8 @@ export async function run(
     const keys = (stack.env['PAYLOAD_KEYS'] ?? '').split(',');
     const dataConverter = makeDataConverter(keys);
     const temporal = new Client({ connection, namespace: stack.temporal.namespace, dataConverter });
-    const workflows = await listWorkflows(temporal);
+    const keepers = rows.cases.filter(({ resolved_at }) => resolved_at === null);
+    const workflows = await listOnceClosed(temporal, new Set(keepers.map((one) => one.workflow_id)));
     progress(`replaying ${workflows.length} histories`);
     const replay = await replayAll(temporal, dataConverter, bundle);
     return {

@@ -70,13 +70,15 @@ export function gatewayProgram(
   apiUrl: string,
 ): Spec {
   // During rotation the first of several is the one that signs.
-  const signing = Object.entries(settings).map(([key, value]) => [key, value.split(',')[0]?.trim()]);
+  const signing = Object.fromEntries(
+    Object.entries(settings).map(([key, value]) => [key, value.split(',')[0]?.trim()]),
+  );
   return program(
     name,
     join(BUILD, 'sandbox', name, 'main.js'),
     {
       ...env,
-      ...Object.fromEntries(signing),
+      ...signing,
       HOST: LOOPBACK,
       PORT: `${port}`,
       [`${name.toUpperCase()}_WEBHOOK_URL`]: `${apiUrl}/webhooks/${name}`,

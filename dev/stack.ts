@@ -147,7 +147,7 @@ class Start {
       }),
       ...this.options.settings,
     };
-    const workerMetrics = await this.#applications(settings, ports, apiUrl);
+    const workerMetrics = await this.#applications(settings, ports);
     const urls: StackUrls = {
       api: apiUrl,
       temporalUi: temporal.uiUrl,
@@ -230,7 +230,7 @@ class Start {
   }
 
   /** Migrations first, then the API and the workers together. */
-  async #applications(settings: Record<string, string>, ports: Ports, apiUrl: string): Promise<string[]> {
+  async #applications(settings: Record<string, string>, ports: Ports): Promise<string[]> {
     const env = { ...this.#env, ...settings };
     await this.#processes.run(migrateProgram(env));
     const metrics = ports.metrics.map((port) => `http://${LOOPBACK}:${port}/metrics`);

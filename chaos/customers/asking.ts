@@ -11,8 +11,8 @@ const pauseMs = 500;
 /** An answer with a meaning: below 500, and no "too many". */
 export interface Answer {
   status: number;
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- JSON of the API; the judge, not the type, decides what it must be.
-  body: any;
+  /** JSON of the API. */
+  body: unknown;
 }
 
 /** One signed-in client of the run. */

@@ -154,7 +154,7 @@ class Stay {
     const answers = await Promise.all(this.visit.behaviour === 'double-click' ? [send(), send()] : [send()]);
     for (const { status, body } of answers) {
       if (status === 200 || status === 201 || status === 202) this.learn(body as Booking);
-      else this.visit.refused = String((body as { type?: unknown } | undefined)?.type ?? status);
+      else this.visit.refused = (body as { type?: string } | undefined)?.type ?? String(status);
     }
     if (this.booking === undefined) return false;
     if (method !== 'wallet') await this.payable();
@@ -191,8 +191,9 @@ class Stay {
       const { booking } = this;
       if (booking === undefined || wished(booking.status as AttemptStatus, booking)) return booking;
       const path = `/v1/bookings/${booking.id}?wait=${waitSeconds}&after=${booking.version}`;
-      const { status, body } = await this.ask('GET', path);
-      if (status === 200) this.learn(body as Booking);
+      const answer = await this.ask('GET', path);
+      const { status } = answer;
+      if (status === 200) this.learn(answer.body as Booking);
       else if (status !== 304) throw new Error(`reading ${booking.id} was answered ${status}`);
     }
   }

@@ -3,16 +3,40 @@ import { join } from 'node:path';
 import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { courierId, paymentWatchId } from '../../src/workflows/messages';
 import { projectRoot } from '../../dev/project';
 import type { Workflow } from './evidence';
 
 /** Every workflow that Temporal lists. */
-export async function listWorkflows(temporal: Client): Promise<Workflow[]> {
+async function listWorkflows(temporal: Client): Promise<Workflow[]> {
   const found: Workflow[] = [];
   for await (const { workflowId, type, status, historyLength } of temporal.workflow.list())
     found.push({ workflowId, type, status: status.name, history: historyLength });
   return found;
 }
+
+/** How long workflows may take to close after their rows are over, in ms: a workflow task, and Temporal's own listing of it. */
+const closeWithinMs = 10_000;
+
+/**
+ * Lists them once those of attempts have closed, or when that takes too long.
+ * @param mayRun ids of the cases' keepers; the standing workflows may run, too
+ */
+export async function listOnceClosed(temporal: Client, mayRun: ReadonlySet<string>): Promise<Workflow[]> {
+  const until = Date.now() + closeWithinMs;
+  for (;;) {
+    const found = await listWorkflows(temporal);
+    const open = found.filter(
+      ({ workflowId, status }) =>
+        status === 'RUNNING' && !standing.includes(workflowId) && !mayRun.has(workflowId),
+    );
+    if (open.length === 0 || Date.now() > until) return found;
+    await sleep(500);
+  }
+}
+
+const standing: readonly string[] = [paymentWatchId, courierId];
 
 /** How many histories are fetched at once: enough to keep the replay fed. */
 const fetchers = 8;
