@@ -3,7 +3,7 @@
  * faults. The intent to book is remembered by the process; the webhook books, in one transaction under row locks; a payer who
  * lost the last seat is given the money back by one call; a timer ends what nobody paid. It sells no seat twice, checks
  * every signature, and has its unique keys and the gateways' idempotency keys. What it lacks: the intent dies with the
- * process, and neither a refund nor a mail is tried again.
+ * process, a booking is tried only as often as the gateway sends its webhook, and neither a refund nor a mail is tried again.
  *
  * It is started as `src/api/main.ts` is, by the same settings, with an empty database of its own, and speaks the part of
  * the API that a customer needs. Left out: carts, holds, limits per customer, refund policies, other ways to pay at a
