@@ -5,10 +5,12 @@
  *   npm run chaos -- --tier full             12,000 attempts, 180 faults
  *   npm run chaos -- --attempts 2000 --minutes 2 --start-value 7 --report folder
  *   npm run chaos -- --control all           each safety switched off in turn: its invariant must break
+ *   npm run chaos -- --design in-memory      the same against the design that everyone starts with: whom it loses
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stopOnSignals } from '../dev/processes';
+import { countPayers, runAgainst } from './against';
 import { buildControl, controls, type Control } from './controls';
 import type { Evidence } from './evidence/evidence';
 import { faults } from './faults/table';
@@ -19,7 +21,7 @@ import { makePlan } from './plan';
 import { pageOf } from './report/page';
 import { jsonOf, reportOf } from './report/report';
 import { run } from './run';
-import { startChaosStack } from './stack/stack';
+import { startChaosStack, startInMemoryStack } from './stack/stack';
 
 const began = Date.now();
 const progress = (line: string): void =>
@@ -76,6 +78,20 @@ async function chaos(order: Order): Promise<void> {
   writeFileSync(`${file}-evidence.json`, JSON.stringify(evidence));
   const landed = evidence.faults.filter(({ proof }) => proof !== undefined).length;
   console.log(verdicts.map(lineOf).join('\n'));
+  const { charges, refunds, rows } = evidence;
+  const payers = countPayers(
+    charges.filter(({ gateway }) => gateway !== 'wallet'),
+    refunds.filter(({ gateway }) => gateway !== 'wallet'),
+    new Set(rows.bookings.filter(({ status }) => status === 'confirmed').map(({ id }) => id)),
+    new Set(
+      rows.cases.flatMap(({ booking_id, resolved_at }) =>
+        resolved_at === null && booking_id ? [booking_id] : [],
+      ),
+    ),
+  );
+  console.log(
+    `payfirst: ${payers.paid} paid at a gateway, ${payers.booked} booked, ${payers.refunded} refunded, ${payers.lost} lost`,
+  );
   console.log(
     `${evidence.visits.length} customers, ${landed} of ${evidence.faults.length} faults landed. Report: ${file}.md`,
   );
@@ -98,8 +114,39 @@ async function provoke(order: Order, wanted: readonly Control[]): Promise<void> 
   }
 }
 
+/** The other design under the same plan. Its losses are the figure that is wanted: they are no failure of the run. */
+async function compare(order: Order): Promise<void> {
+  const plan = makePlan(order.startValue, order, {
+    count: order.faults,
+    atLeast: order.atLeast,
+    kinds: faults,
+  });
+  const ground = await startInMemoryStack({ progress });
+  const forget = stopOnSignals(() => ground.stop());
+  progress(`logs: ${ground.logFolder}`);
+  try {
+    const { payers, faults: played } = await runAgainst(ground, plan, progress);
+    const landed = played.filter(({ proof }) => proof !== undefined).length;
+    mkdirSync(order.report, { recursive: true });
+    const figures = { startValue: order.startValue, attempts: order.attempts, landed, ...payers };
+    writeFileSync(
+      join(order.report, `in-memory-${order.startValue}.json`),
+      `${JSON.stringify(figures, null, 2)}\n`,
+    );
+    console.log(
+      `in-memory: ${payers.paid} paid at a gateway, ${payers.booked} booked, ${payers.refunded} refunded, ` +
+        `${payers.lost} lost (${((100 * payers.lost) / Math.max(1, payers.paid)).toFixed(1)} %); ` +
+        `${landed} of ${played.length} faults landed`,
+    );
+  } finally {
+    forget();
+    await ground.stop();
+  }
+}
+
 async function main(): Promise<void> {
   const order = orderFrom(process.argv.slice(2));
+  if (order.design === 'in-memory') return compare(order);
   if (order.control === undefined) return chaos(order);
   const wanted = controls.filter(({ name }) => order.control === 'all' || order.control === name);
   if (wanted.length === 0)

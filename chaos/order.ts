@@ -14,8 +14,10 @@ export interface Order {
   startValue: number;
   /** Folder for the reports. */
   report: string;
-  /** Names of controls to run instead; `all` of them. */
+  /** Name of a control to run instead; `all` of them. */
   control: string | undefined;
+  /** What is broken: Payfirst, or the design that everyone starts with. */
+  design: 'payfirst' | 'in-memory';
 }
 
 /**
@@ -49,6 +51,7 @@ export function orderFrom(args: readonly string[]): Order {
       'start-value': { type: 'string', default: '1' },
       report: { type: 'string', default: join(projectRoot, '.payfirst', 'chaos') },
       control: { type: 'string' },
+      design: { type: 'string', default: 'payfirst' },
     },
   });
   const tier = tiers[values.tier];
@@ -73,5 +76,6 @@ export function orderFrom(args: readonly string[]): Order {
     startValue: whole('start-value', values['start-value']),
     report: values.report,
     control: values.control,
+    design,
   };
 }

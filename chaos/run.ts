@@ -1,22 +1,16 @@
-/** One run: the load on its timetable, the faults at their times, a quiet end, and what it all leaves for the judge. */
+/** One run: the load and its faults, a quiet end, and what it all leaves for the judge. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { makeDataConverter } from '../src/payloads';
-import { makeClient } from './customers/asking';
 import { readBooks } from './evidence/books';
-import { Breaker } from './faults/breaker';
-import { play, type Town } from './customers/customer';
 import type { Charge, Evidence, Footprint, Refund, Visit } from './evidence/evidence';
 import { heldBy, type Held } from './evidence/footprints';
 import { listOnceClosed, replayAll } from './evidence/histories';
 import type { Plan } from './plan';
 import { countPending, countSessions, readRows, type WalletEntry } from './evidence/rows';
 import { Sampler } from './evidence/samples';
-import { offeringFor, openShop } from './customers/shop';
-import { apiNames, windowSeconds, workerNames, type ChaosStack } from './stack/stack';
-
-/** How long the quiet end may take before the run gives up waiting, in ms: twice what is promised, so that a miss has a figure. */
-const quietWithinMs = 120_000;
+import { load, openFor } from './load';
+import type { ChaosStack, Ground } from './stack/stack';
 
 /** Between two looks whether everything is over, in ms. */
 const lookEveryMs = 500;
@@ -25,13 +19,12 @@ const lookEveryMs = 500;
 const poolMax = 12;
 
 /** Processes whose memory and files must come back, and what their pools to the database may keep open. */
-const watched: readonly { name: string; pooled: number }[] = [
-  ...apiNames.map((name) => ({ name, pooled: 2 * poolMax })),
-  ...workerNames.map((name) => ({ name, pooled: poolMax })),
+const watchedOf = ({ apis, workers }: Ground): { name: string; pooled: number }[] => [
+  ...apis.map((name) => ({ name, pooled: 2 * poolMax })),
+  ...workers.map((name) => ({ name, pooled: poolMax })),
   // Two stores of 20 connections each: deploy/temporal.
   { name: 'temporal', pooled: 40 },
 ];
-const ours = watched.filter(({ name }) => name !== 'temporal');
 
 /**
  * Plays a plan on a stack.
@@ -46,42 +39,21 @@ export async function run(
   bundle?: string,
 ): Promise<Evidence> {
   const adminUrl = stack.postgres.url('payfirst');
-  const lastsMs = plan.wishes.at(-1)?.afterMs ?? 0;
-  const silent = (): void => undefined;
-  const [provider, operator] = await Promise.all([
-    makeClient(stack.api, stack.env, { sub: 'dr-ada', scope: 'catalog' }, silent),
-    makeClient(stack.api, stack.env, { sub: 'operator', scope: 'ops' }, silent),
-  ]);
-  const shop = await openShop(provider, plan.wishes.length, lastsMs);
+  const opened = await openFor(stack, plan);
+  const watched = watchedOf(stack);
   const before = watched.map(({ name }) => heldBy(stack.supervisor.pid(name)));
   const sessionsBefore = await countSessions(adminUrl);
 
-  const loadFrom = Date.now();
-  let closesAt = Infinity;
-  const town: Town = { api: stack.api, env: stack.env, operator, windowSeconds, closesAt: () => closesAt };
   const sampler = new Sampler(adminUrl);
-  const breaker = new Breaker(stack, progress);
-  const breaking = breaker.playAll(plan.faults, loadFrom);
-  const stays: Promise<Visit>[] = [];
-  for (const wish of plan.wishes) {
-    const plannedAt = loadFrom + wish.afterMs;
-    await sleep(Math.max(0, plannedAt - Date.now()));
-    stays.push(play(town, wish, offeringFor(shop, wish), plannedAt));
-    if (wish.n % 200 === 199) progress(`${wish.n + 1} customers have come`);
-  }
-  await breaking;
-  const lastFaultEndedAt = Math.max(loadFrom + lastsMs, ...breaker.played.map(({ to }) => to));
-  closesAt = lastFaultEndedAt + quietWithinMs;
-  progress('all customers have come, and the last fault is over');
-
+  const { stays, faults, loadFrom, lastFaultEndedAt, closesAt } = await load(stack, plan, opened, progress);
   const quietAt = await untilQuiet(stack, stays, closesAt, progress);
   const visits = await Promise.all(stays);
   const samples = await sampler.end();
-  const footprints = footprintsOf(stack, before);
+  const footprints = footprintsOf(stack, watched, before);
   const connections = {
     before: sessionsBefore,
     after: await countSessions(adminUrl),
-    pooled: ours.reduce((sum, { pooled }) => sum + pooled, 0),
+    pooled: watched.reduce((sum, { name, pooled }) => sum + (name === 'temporal' ? 0 : pooled), 0),
   };
 
   const { rows, wallet } = await readRows(adminUrl);
@@ -112,7 +84,7 @@ export async function run(
       workflows,
       footprints,
       connections,
-      faults: breaker.played,
+      faults,
       loadFrom,
       lastFaultEndedAt,
       ...(quietAt === undefined ? {} : { quietAt }),
@@ -148,7 +120,11 @@ async function untilQuiet(
   return undefined;
 }
 
-function footprintsOf(stack: ChaosStack, before: readonly (Held | undefined)[]): Footprint[] {
+function footprintsOf(
+  stack: ChaosStack,
+  watched: readonly { name: string; pooled: number }[],
+  before: readonly (Held | undefined)[],
+): Footprint[] {
   return watched.flatMap(({ name, pooled }, n) => {
     const [was, is] = [before[n], heldBy(stack.supervisor.pid(name))];
     return was === undefined || is === undefined ? [] : [{ name, pooled, before: was, after: is }];

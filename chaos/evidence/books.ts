@@ -4,7 +4,7 @@ import type { PhonepeLedger } from '../../sandbox/phonepe/ledger';
 import type { RazorpayLedger } from '../../sandbox/razorpay/ledger';
 import type { StripeLedger } from '../../sandbox/stripe/ledger';
 import type { Charge, Event, PaymentObject, Refund } from './evidence';
-import type { Sandboxes } from '../stack/stack';
+import type { Sandboxes } from '../stack/surroundings';
 
 /** One gateway's book. */
 export interface Book {

@@ -3,7 +3,7 @@ import type { Played } from '../evidence/evidence';
 import type { Fault } from './fault';
 import { faults } from './table';
 import type { PlannedFault } from '../plan';
-import type { ChaosStack } from '../stack/stack';
+import type { Ground } from '../stack/stack';
 
 /** As many at once: more would be another outage, not a worse one. */
 const atOnce = 2;
@@ -14,7 +14,7 @@ export class Breaker {
   readonly #running = new Map<string, Promise<void>>();
 
   constructor(
-    private readonly stack: ChaosStack,
+    private readonly stack: Ground,
     private readonly progress: (line: string) => void,
   ) {}
 

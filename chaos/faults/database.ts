@@ -2,14 +2,14 @@
 import { Client } from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from './fault';
-import type { ChaosStack } from '../stack/stack';
+import type { Ground } from '../stack/stack';
 
 /** How long the server is away after a crash, in ms at most. */
 const downMs = 5_000;
 /** How long a stranger holds what everybody wants, in ms. */
 const heldMs = 3_000;
 
-async function asSuperuser<T>(stack: ChaosStack, use: (client: Client) => Promise<T>): Promise<T> {
+async function asSuperuser<T>(stack: Ground, use: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({
     connectionString: stack.postgres.url('payfirst'),
     connectionTimeoutMillis: 5_000,
@@ -25,7 +25,7 @@ async function asSuperuser<T>(stack: ChaosStack, use: (client: Client) => Promis
 }
 
 /** Ends every session but its own: ours, the service's, Temporal's. */
-async function cut(stack: ChaosStack): Promise<string | undefined> {
+async function cut(stack: Ground): Promise<string | undefined> {
   return asSuperuser(stack, async (client) => {
     const { rowCount } = await client.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'`,
@@ -35,7 +35,7 @@ async function cut(stack: ChaosStack): Promise<string | undefined> {
 }
 
 /** Holds a lock for a while, and counts who waits for it. */
-async function held(stack: ChaosStack, lock: string): Promise<string | undefined> {
+async function held(stack: Ground, lock: string): Promise<string | undefined> {
   return asSuperuser(stack, async (client) => {
     await client.query('BEGIN');
     await client.query(lock);

@@ -1,5 +1,5 @@
 /** One fault: what is broken, and what proves that it landed. */
-import type { ChaosStack } from '../stack/stack';
+import type { Ground } from '../stack/stack';
 
 /** One row of the table. */
 export interface Fault {
@@ -13,7 +13,7 @@ export interface Fault {
    * @param dice 0 to 1 each: whom, and how hard
    * @returns what proves that it landed; undefined when nothing does
    */
-  play(stack: ChaosStack, dice: [number, number]): Promise<string | undefined>;
+  play(stack: Ground, dice: [number, number]): Promise<string | undefined>;
 }
 
 /** Whom a die picks. */

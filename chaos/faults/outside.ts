@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MailFault } from '../../sandbox/mail/inbox';
 import type { FaultKind } from '../../sandbox/gateway/switches';
 import { oneOf, type Fault } from './fault';
-import type { ChaosStack } from '../stack/stack';
+import type { Ground } from '../stack/stack';
 
 /** How long a gateway misbehaves, in ms. */
 const badMs = 5_000;
@@ -54,7 +54,7 @@ interface Switches {
   }>;
 }
 
-const at = (stack: ChaosStack, die: number): { name: (typeof names)[number]; gateway: Switches } => {
+const at = (stack: Ground, die: number): { name: (typeof names)[number]; gateway: Switches } => {
   const name = oneOf(names, die);
   return { name, gateway: stack.sandboxes[name] as Switches };
 };

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 import { projectRoot } from '../../dev/project';
 import { oneOf, type Fault } from './fault';
-import { apiNames, workerNames, type ChaosStack } from '../stack/stack';
+import type { Ground } from '../stack/stack';
 
 /** How long something that was killed stays away, in ms at most: a supervisor's restart, or a machine's. */
 const downMs = 3_000;
@@ -15,20 +15,20 @@ const temporalFrozenMs = 5_000;
 /** How far a clock is off, in s, either way, and for how long, in ms. */
 const clockOff = { seconds: 90, ms: 8_000 };
 
-async function killed(stack: ChaosStack, names: readonly string[], die: number): Promise<string> {
+async function killed(stack: Ground, names: readonly string[], die: number): Promise<string> {
   const before = names.map((name) => stack.supervisor.pid(name));
   await stack.supervisor.kill(names, die * downMs);
   const after = names.map((name) => stack.supervisor.pid(name));
   return names.map((name, n) => `${name} was ${before[n] ?? 'away'}, is ${after[n] ?? 'away'}`).join('; ');
 }
 
-async function frozen(stack: ChaosStack, name: string, ms: number): Promise<string | undefined> {
+async function frozen(stack: Ground, name: string, ms: number): Promise<string | undefined> {
   return (await stack.supervisor.freeze(name, ms)) ? `${name} stood still for ${ms} ms` : undefined;
 }
 
 /** Restarted in order with its clock off, and after a while with the right one. */
-async function wrongClock(stack: ChaosStack, dice: [number, number]): Promise<string> {
-  const name = oneOf(workerNames, dice[0]);
+async function wrongClock(stack: Ground, dice: [number, number]): Promise<string> {
+  const name = oneOf(stack.workers, dice[0]);
   const offMs = (dice[1] < 0.5 ? -1 : 1) * clockOff.seconds * 1000;
   const options = `--require ${join(projectRoot, 'dist', 'chaos', 'faults', 'wrong-clock.js')}`;
   await stack.supervisor.replace(stack.worker(name, { NODE_OPTIONS: options, CLOCK_OFF_MS: `${offMs}` }));
@@ -42,32 +42,32 @@ export const processFaults: readonly Fault[] = [
     kind: 'api-killed',
     part: 'api',
     weight: 4,
-    play: (stack, dice) => killed(stack, [oneOf(apiNames, dice[0])], dice[1]),
+    play: (stack, dice) => killed(stack, [oneOf(stack.apis, dice[0])], dice[1]),
   },
-  { kind: 'apis-killed', part: 'api', weight: 2, play: (stack, dice) => killed(stack, apiNames, dice[1]) },
+  { kind: 'apis-killed', part: 'api', weight: 2, play: (stack, dice) => killed(stack, stack.apis, dice[1]) },
   {
     kind: 'api-frozen',
     part: 'api',
     weight: 2,
-    play: (stack, dice) => frozen(stack, oneOf(apiNames, dice[0]), apiFrozenMs),
+    play: (stack, dice) => frozen(stack, oneOf(stack.apis, dice[0]), apiFrozenMs),
   },
   {
     kind: 'worker-killed',
     part: 'worker',
     weight: 6,
-    play: (stack, dice) => killed(stack, [oneOf(workerNames, dice[0])], dice[1]),
+    play: (stack, dice) => killed(stack, [oneOf(stack.workers, dice[0])], dice[1]),
   },
   {
     kind: 'workers-killed',
     part: 'worker',
     weight: 4,
-    play: (stack, dice) => killed(stack, workerNames, dice[1]),
+    play: (stack, dice) => killed(stack, stack.workers, dice[1]),
   },
   {
     kind: 'worker-frozen',
     part: 'worker',
     weight: 2,
-    play: (stack, dice) => frozen(stack, oneOf(workerNames, dice[0]), workerFrozenMs),
+    play: (stack, dice) => frozen(stack, oneOf(stack.workers, dice[0]), workerFrozenMs),
   },
   {
     kind: 'workers-replaced',
@@ -75,7 +75,7 @@ export const processFaults: readonly Fault[] = [
     weight: 2,
     // A deployment: one after the other, each draining first.
     play: async (stack) => {
-      for (const name of workerNames) await stack.supervisor.replace(stack.worker(name));
+      for (const name of stack.workers) await stack.supervisor.replace(stack.worker(name));
       return 'both drained, and were started anew';
     },
   },
