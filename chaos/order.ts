@@ -57,6 +57,9 @@ export function orderFrom(args: readonly string[]): Order {
   const tier = tiers[values.tier];
   if (tier === undefined)
     throw new Error(`--tier is ${values.tier}; there are ${Object.keys(tiers).join(' and ')}.`);
+  const { design } = values;
+  if (design !== 'payfirst' && design !== 'in-memory')
+    throw new Error(`--design is ${design}; there are payfirst and in-memory.`);
   const attempts =
     values.attempts === undefined ? tier.attempts : Math.max(1, whole('attempts', values.attempts));
   const perSecond =
