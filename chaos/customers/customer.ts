@@ -26,6 +26,9 @@ const pagePauseMs = 300;
 /** How long an attempt's status is waited for by one request, in seconds. */
 const waitSeconds = 5;
 
+/** Between two looks at a status that did not change, in ms: the server has waited already, if it can. */
+const unchangedPauseMs = 200;
+
 /** After the window's end, in ms: whoever pays late is late by so much. */
 const lateByMs = 3_000;
 
@@ -191,9 +194,10 @@ class Stay {
       const { booking } = this;
       if (booking === undefined || wished(booking.status as AttemptStatus, booking)) return booking;
       const path = `/v1/bookings/${booking.id}?wait=${waitSeconds}&after=${booking.version}`;
-      const answer = await this.ask('GET', path);
-      const { status } = answer;
-      if (status === 200) this.learn(answer.body as Booking);
+      const { status, body } = await this.ask('GET', path);
+      if (status === 200) this.learn(body as Booking);
+      // Not every design waits with its answer until something is new.
+      if (booking.version === this.booking?.version) await sleep(unchangedPauseMs);
       else if (status !== 304) throw new Error(`reading ${booking.id} was answered ${status}`);
     }
   }
