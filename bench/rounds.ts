@@ -14,8 +14,8 @@ const leadMs = 300;
 const settleMs = 5_000;
 /** How long it is watched while nothing happens, in s. */
 const idleSeconds = 10;
-/** After this long without a booking it will not come, in ms. */
-const lostMs = 120_000;
+/** After this long without a booking it will not come, in ms; a gateway's signature is good for 300 s. */
+const lostMs = 240_000;
 /** A gateway comes again after minutes; here, after this many ms. */
 const againMs = 1_000;
 
