@@ -1,0 +1,238 @@
+/** A whole Payfirst that is fuzzed: who asks, what is asked about, and what an asking has left behind. */
+import { randomBytes } from 'node:crypto';
+import { Agent, request as ask, type IncomingHttpHeaders } from 'node:http';
+import { pino } from 'pino';
+import type { RequestHandler } from 'express';
+import type { Activities } from '../src/activities';
+import { atPhonepe } from './at-phonepe';
+import { atRazorpay } from './at-razorpay';
+import { authorizationOf, type CallerName } from './api-fuzz-callers';
+import { readDocument, type ApiDocument } from './api-fuzz-document';
+import { signatureOf } from './api-fuzz-events';
+import type { FuzzRequest } from './api-fuzz-requests';
+import { makeThings } from './api-fuzz-things';
+import { named } from './api-fuzz-values';
+import { rowsOf } from './row-snapshots';
+import { eventually, startWorld, type Json, type World } from './world';
+
+/** A request as it went out. */
+export interface Sent {
+  method: string;
+  /** Path and query. */
+  target: string;
+  headers: Readonly<Record<string, string>>;
+  body?: string | undefined;
+}
+
+export interface Heard {
+  status: number;
+  headers: IncomingHttpHeaders;
+  text: string;
+}
+
+/** Activities so far, in all workers of a shop: begun, and still running. `last`: when one ended, in ms since 1970. */
+export interface Activity {
+  begun: number;
+  running: number;
+  last: number;
+}
+
+/** What a request may leave behind, and what else was going on when that was looked at. */
+export interface Left {
+  rows: Readonly<Record<string, string>>;
+  /** Workflows whose start somebody asked for, so far. */
+  starts: number;
+  activities: Activity;
+}
+
+export interface FuzzShop {
+  world: World;
+  document: ApiDocument;
+  /** What the service logged as its own fault. */
+  bugs: string[];
+  /** Puts in what a request names, and who asks. */
+  putIn(request: FuzzRequest): Promise<Sent>;
+  send(sent: Sent): Promise<Heard>;
+  activities: Readonly<Activity>;
+  /** What was left when it was looked at last, or now where something was written since. */
+  left(): Promise<Left>;
+  leftNow(): Promise<Left>;
+  /** Waits until no activity runs, and none has for a moment. */
+  rest(): Promise<void>;
+  /** The things that a request names were changed. */
+  used(request: FuzzRequest): void;
+  /** Takes away what fuzzing has piled up where there is a limit. */
+  tidy(): Promise<void>;
+  /** Stands before the routes; a control puts its own in. */
+  saboteur: { meddle?: RequestHandler };
+  stop(): Promise<void>;
+}
+
+export const T: Record<string, number> = {};
+const names = /"⟦raw:([^⟧]+)⟧"|⟦([^⟧]+)⟧/g;
+
+/** How long an answer may take, in ms, until it counts as none: the longest wait of the API is a minute. */
+const silentMs = 90_000;
+
+/** A request without an answer is a finding, too. */
+function send(url: string, agent: Agent, { method, target, headers, body }: Sent): Promise<Heard> {
+  return new Promise((resolve) => {
+    const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
+    const asking = ask(url, { method, path: target, headers: { ...length, ...headers }, agent }, (answer) => {
+      const { statusCode: status = 0, headers: got } = answer;
+      let text = '';
+      const done = (): void => resolve({ status, headers: got, text });
+      answer.setEncoding('utf8');
+      answer.on('data', (part: string) => {
+        text += part;
+        // A stream would go on for an hour: its first words are its answer.
+        if (got['content-type']?.startsWith('text/event-stream') !== true) return;
+        done();
+        asking.destroy();
+      });
+      answer.on('end', done).on('error', done);
+    });
+    asking.setTimeout(silentMs, () => asking.destroy(new Error('There was no answer')));
+    asking.on('error', (error) => resolve({ status: 0, headers: {}, text: error.message }));
+    asking.end(body);
+  });
+}
+
+/** Counts activities, so that what they write is not taken for a request's. */
+function counted(
+  activities: Activities,
+  count: { begun: number; running: number; last: number },
+): Activities {
+  const wrapped = Object.entries(
+    activities as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>,
+  ).map(([name, run]) => [
+    name,
+    async (...args: unknown[]) => {
+      count.begun += 1;
+      count.running += 1;
+      try {
+        return await run(...args);
+      } finally {
+        count.running -= 1;
+        count.last = Date.now();
+      }
+    },
+  ]);
+  return Object.fromEntries(wrapped) as Activities;
+}
+
+/** Opens the shop. Stop it in `afterAll`. */
+export async function openFuzzShop(): Promise<FuzzShop> {
+  const activities: Activity = { begun: 0, running: 0, last: 0 };
+  let seen: Left | undefined;
+  const bugs: string[] = [];
+  const saboteur: FuzzShop['saboteur'] = {};
+  const log = pino({ level: 'error' }, { write: (line: string) => void bugs.push(line) });
+  const world = await startWorld({
+    standing: false,
+    gateways: await Promise.all([atRazorpay(), atPhonepe()]),
+    wrapActivities: (own) => counted(own, activities),
+    env: { WEB_ORIGINS: 'https://shop.example' },
+    log,
+    lookUp: async (host) => {
+      if (host === 'hooks.example') return [{ address: '93.184.215.14', family: 4 }];
+      throw Object.assign(new Error(`${host} is unknown`), { code: 'ENOTFOUND' });
+    },
+    meddle: (request, response, next) => (saboteur.meddle ?? ((_q, _s, go) => go()))(request, response, next),
+  });
+  const starts = countStarts(world);
+  const things = makeThings(world, () => (seen = undefined));
+  const agent = new Agent({ keepAlive: true });
+  const put = async (name: string): Promise<string> => {
+    if (name === 'fresh') return randomBytes(9).toString('hex');
+    if (name === 'origin') return new URL(world.config.http.publicUrl).origin;
+    if (name.startsWith('token:')) {
+      return String(await authorizationOf(world, name.slice(6) as CallerName)).replace('Bearer ', '');
+    }
+    return things.find(name);
+  };
+  const filled = async (text: string): Promise<string> => {
+    const found = new Map<string, string>();
+    for (const [whole, raw, name] of text.matchAll(names)) found.set(whole, raw ?? (await put(name ?? '')));
+    return text.replace(names, (whole) => found.get(whole) ?? '');
+  };
+  const look = async (): Promise<Left> => {
+    // Counted first: what begins while the rows are read is seen to have begun since.
+    const now = { starts: starts.count, activities: { ...activities } };
+    const t = performance.now();
+    const rows = await rowsOf(world.db);
+    T['left'] = (T['left'] ?? 0) + performance.now() - t;
+    return { ...now, rows };
+  };
+  return {
+    world,
+    document: readDocument((await world.call('GET', '/openapi.json')).body as Json),
+    bugs,
+    saboteur,
+    putIn: async ({ caller, method, target, headers, body: given }) => {
+      const body = given === undefined ? undefined : await filled(given);
+      const authorization = await authorizationOf(world, caller);
+      const put: Record<string, string> = authorization === undefined ? {} : { authorization };
+      for (const [name, value] of Object.entries(headers)) {
+        if (name === named('signature')) Object.assign(put, signatureOf(world, value, body ?? ''));
+        else put[name] = await filled(value);
+      }
+      return { method, target: await filled(target), headers: put, body };
+    },
+    send: async (sent) => {
+      const t = performance.now();
+      try {
+        return await send(world.api, agent, sent);
+      } finally {
+        T['send'] = (T['send'] ?? 0) + performance.now() - t;
+      }
+    },
+    activities,
+    left: async () => (seen ??= await look()),
+    leftNow: async () => (seen = await look()),
+    rest: async () => {
+      await eventually(
+        'rest',
+        async () => activities.running === 0 && Date.now() - activities.last > 300,
+        30_000,
+      );
+      seen = undefined;
+    },
+    used: ({ target, body = '' }) => {
+      seen = undefined;
+      things.forget([...`${target} ${body}`.matchAll(names)].map(([, , name = '']) => name));
+    },
+    tidy: async () => {
+      await world.db('webhook_deliveries').del();
+      await world.db('webhook_endpoints').del();
+      seen = undefined;
+      things.forget(['whe:enabled', 'whe:disabled']);
+    },
+    stop: async () => {
+      agent.destroy();
+      await world.stop();
+    },
+  };
+}
+
+/** Counts what is asked of Temporal to start, by whoever has this world's client. */
+function countStarts(world: World): { count: number } {
+  const starts = { count: 0 };
+  const service = world.temporal.workflowService as unknown as Record<
+    string,
+    (...args: unknown[]) => unknown
+  >;
+  for (const name of [
+    'startWorkflowExecution',
+    'signalWithStartWorkflowExecution',
+    'executeMultiOperation',
+  ]) {
+    const call = service[name];
+    if (call === undefined) throw new Error(`Temporal's service has no ${name}`);
+    service[name] = (...args) => {
+      starts.count += 1;
+      return call.apply(service, args);
+    };
+  }
+  return starts;
+}
