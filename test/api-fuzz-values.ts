@@ -21,10 +21,9 @@ export const things: Readonly<Record<string, readonly string[]>> = {
   whd: ['delivered', 'unknown'],
 };
 
-/** One of these, the first as often as all others. */
+/** One of these, the first more often than all others. */
 function mostly(first: Json, ...others: Json[]): Values {
-  if (others.length === 0) return fc.constant(first);
-  return fc.oneof(fc.constant(first), fc.constantFrom(...others));
+  return fc.oneof({ weight: 2, arbitrary: fc.constant(first) }, fc.constantFrom(first, ...others));
 }
 
 function thingOf(prefix: string): Values {
@@ -89,7 +88,12 @@ export function valuesOf(schema: Json, resolve: Resolve, name = ''): Values {
     case 'null':
       return fc.constant(null);
     case 'array':
-      return fc.array(valuesOf(found.items, resolve), { minLength: found.minItems ?? 0, maxLength: 4 });
+      return fc.uniqueArray(valuesOf(found.items, resolve), {
+        minLength: found.minItems ?? 0,
+        maxLength: 3,
+        // Several seats of an offering are one item.
+        selector: (item) => JSON.stringify(item?.offeringId ?? item),
+      });
     case 'object':
       return objects(found, resolve);
     default:
@@ -106,12 +110,21 @@ function texts({ pattern, minLength = 0, maxLength = 300 }: Json): Values {
   return fc.oneof({ weight: 8, arbitrary: plain }, { weight: 1, arbitrary: longest });
 }
 
+/** What the document says in words: one of these two is named, and what is not free names a payment. */
+const eitherOr = ['items', 'cartId'];
+const usual = ['payment'];
+
 function objects(schema: Json, resolve: Resolve): Values {
-  const fields = Object.entries<Json>(schema.properties ?? {});
-  const named = fc.record(
-    Object.fromEntries(fields.map(([name, field]) => [name, valuesOf(field, resolve, name)])),
-    { requiredKeys: schema.required ?? [] },
+  const fields = Object.entries<Json>(schema.properties ?? {}).map(
+    ([name, field]) => [name, valuesOf(field, resolve, name)] as const,
   );
+  const has = (name: string): boolean => fields.some(([other]) => other === name);
+  const required = [...((schema.required ?? []) as string[]), ...usual.filter(has)];
+  const recordOf = (without: string | undefined): Values =>
+    fc.record(Object.fromEntries(fields.filter(([name]) => name !== without)), {
+      requiredKeys: [...required, ...eitherOr.filter((name) => without !== undefined && name !== without)],
+    });
+  const named = eitherOr.every(has) ? fc.oneof(...eitherOr.map(recordOf)) : recordOf(undefined);
   const { propertyNames, additionalProperties: others } = schema;
   if (typeof others !== 'object' && schema.properties !== undefined) return named;
   const more = fc.dictionary(
