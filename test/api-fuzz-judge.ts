@@ -20,9 +20,9 @@ export interface Asked {
   heard: Heard;
 }
 
-function parsed(text: string): Json {
+function parsed(text: string, revive?: (name: string, value: unknown) => unknown): Json {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text, revive);
   } catch {
     return undefined;
   }
@@ -103,9 +103,11 @@ function acceptedFaults(document: ApiDocument, operation: Operation, { body }: S
   // What a gateway has signed is the gateway's.
   const unread = operation.body === undefined || operation.path.startsWith('/webhooks/');
   if (unread || body === undefined || body === '') return [];
-  const value: unknown = JSON.parse(body, (_name, inner: unknown) =>
+  // RFC 8259, 8.1: who reads JSON may ignore a byte order mark.
+  const value = parsed(body.replace(/^\ufeff/, ''), (_name, inner: unknown) =>
     typeof inner === 'string' ? inner.trim() : inner,
   );
+  if (value === undefined) return ['a body was taken that is no JSON'];
   const fault = document.faultOfBody(operation, value);
   return fault === undefined ? [] : [`a body was taken that the document refuses: ${fault}`];
 }

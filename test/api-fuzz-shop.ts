@@ -68,7 +68,8 @@ export interface FuzzShop {
   stop(): Promise<void>;
 }
 
-const names = /"⟦raw:([^⟧]+)⟧"|⟦([^⟧]+)⟧/g;
+/** A raw number loses its quotes, where it still has both. */
+const names = /"?⟦raw:([^⟧]+)⟧"?|⟦([^⟧]+)⟧/g;
 
 /** How long an answer may take, in ms, until it counts as none: the longest wait of the API is a minute. */
 const silentMs = 90_000;
