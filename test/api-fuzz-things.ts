@@ -11,8 +11,6 @@ export interface Things {
   forget(names: readonly string[]): void;
 }
 
-const openWorkflow = { capacity: 20 };
-
 /** @param changed called when something was made */
 export function makeThings(world: World, changed: () => void): Things {
   const found = new Map<string, string>();
@@ -30,7 +28,7 @@ export function makeThings(world: World, changed: () => void): Things {
       throw new Error(`${method} ${path} was answered ${JSON.stringify(answer.body)}`);
     return answer.body;
   }
-  const offering = (more: Published = {}) => publish(world, { ...openWorkflow, ...more }, 'doctor');
+  const offering = (more: Published = {}) => publish(world, { capacity: 20, ...more }, 'doctor');
 
   /** Confirmed at once: wallets are filled first. */
   async function fromWallet(shopper: Shopper, wanted: Parameters<Shopper['start']>[0]): Promise<Json> {
@@ -57,6 +55,11 @@ export function makeThings(world: World, changed: () => void): Things {
   }
 
   async function endpoint(): Promise<string> {
+    // The API takes twenty of them.
+    await world
+      .db('webhook_endpoints')
+      .whereNotIn('id', [...found.values()])
+      .del();
     return (await by('olga', 'ops', 'POST', '/v1/webhook-endpoints', { url: 'https://hooks.example/' })).id;
   }
 
@@ -79,7 +82,7 @@ export function makeThings(world: World, changed: () => void): Things {
       await fromWallet(bob, id);
       return id;
     },
-    'off:foreign': () => publish(world, openWorkflow, 'nurse'),
+    'off:foreign': () => publish(world, { capacity: 20 }, 'nurse'),
     'off:unknown': async () => newId('offering'),
     'bkg:awaiting': async () => (await ada.start(await offering())).id,
     'bkg:declined': async () => {
