@@ -47,11 +47,8 @@ export function holdersOf(scopes: readonly string[]): readonly CallerName[] {
 const everyScope = 'bookings catalog ops';
 
 /** The `Authorization` header of a caller in this world; undefined where none is sent. */
-export async function authorizationOf(
-  { config, token }: World,
-  name: CallerName,
-): Promise<string | undefined> {
-  const signed = (sub: string, expires: string, secret = config.auth.secret ?? '') =>
+export async function authorizationOf(world: World, name: CallerName): Promise<string | undefined> {
+  const signed = (sub: string, expires: string, secret = world.config.auth.secret ?? '') =>
     new SignJWT({ scope: everyScope })
       .setProtectedHeader({ alg: 'HS256' })
       .setSubject(sub)
@@ -59,7 +56,7 @@ export async function authorizationOf(
       .sign(new TextEncoder().encode(secret));
   if (isKnown(name)) {
     const [sub, scope] = identities[name];
-    return `Bearer ${await token(sub, scope)}`;
+    return `Bearer ${await world.token(sub, scope)}`;
   }
   switch (name) {
     case 'nobody':

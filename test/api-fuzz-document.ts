@@ -31,7 +31,7 @@ export interface Operation {
 export interface ApiDocument {
   operations: readonly Operation[];
   /** A schema, followed to where it stands. */
-  resolve(schema: Json): Json;
+  resolve: (schema: Json) => Json;
   /** What is wrong with a body that is sent to an operation; undefined when it fits. */
   faultOfBody(operation: Operation, value: unknown): string | undefined;
   /** What is wrong with an answer's body; undefined when it fits. */

@@ -45,7 +45,9 @@ export async function examine(shop: FuzzShop, operation: Operation, request: Fuz
     const heard = await shop.send(sent);
     const asked: Asked = { operation, caller: request.caller, sent, heard };
     if (heard.status < 300 && !['GET', 'HEAD'].includes(sent.method)) shop.used(request);
-    const faults = faultsOf(shop.document, asked);
+    const requestId = String(heard.headers['x-request-id']);
+    const bugs = shop.bugs.filter((line) => line.includes(requestId));
+    const faults = [...faultsOf(shop.document, asked), ...bugs];
     if (!mustLeaveNothing(asked)) return { ...asked, faults };
     const traces = tracesOf(asked, before, await shop.leftNow());
     // What an earlier request set going writes for a while.

@@ -1,6 +1,6 @@
 /** A whole Payfirst that is fuzzed: who asks, what is asked about, and what an asking has left behind. */
 import { randomBytes } from 'node:crypto';
-import { Agent, request as ask, type IncomingHttpHeaders } from 'node:http';
+import { request as ask, type IncomingHttpHeaders } from 'node:http';
 import { pino } from 'pino';
 import type { RequestHandler } from 'express';
 import type { Activities } from '../src/activities';
@@ -10,10 +10,10 @@ import { authorizationOf, type CallerName } from './api-fuzz-callers';
 import { readDocument, type ApiDocument } from './api-fuzz-document';
 import { signatureOf } from './api-fuzz-events';
 import type { FuzzRequest } from './api-fuzz-requests';
-import { makeThings } from './api-fuzz-things';
+import { makeThings, type Things } from './api-fuzz-things';
 import { named } from './api-fuzz-values';
 import { rowsOf } from './row-snapshots';
-import { eventually, startWorld, type Json, type World } from './world';
+import { eventually, startWorld, type World } from './world';
 
 /** A request as it went out. */
 export interface Sent {
@@ -48,8 +48,8 @@ export interface Left {
 export interface FuzzShop {
   world: World;
   document: ApiDocument;
-  /** What the service logged as its own fault. */
-  bugs: string[];
+  /** What the service logged of its own faults, as lines of JSON. */
+  bugs: readonly string[];
   /** Puts in what a request names, and who asks. */
   putIn(request: FuzzRequest): Promise<Sent>;
   send(sent: Sent): Promise<Heard>;
@@ -74,38 +74,39 @@ const names = /"?⟦raw:([^⟧]+)⟧"?|⟦([^⟧]+)⟧/g;
 /** How long an answer may take, in ms, until it counts as none: the longest wait of the API is a minute. */
 const silentMs = 90_000;
 
-/** A request without an answer is a finding, too. */
-function send(url: string, agent: Agent, { method, target, headers, body }: Sent): Promise<Heard> {
+/** A connection of its own for each; a request without an answer is a finding, too. */
+function send(url: string, { method, target, headers, body }: Sent): Promise<Heard> {
   return new Promise((resolve) => {
     const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
-    const asking = ask(url, { method, path: target, headers: { ...length, ...headers }, agent }, (answer) => {
-      const { statusCode: status = 0, headers: got } = answer;
-      let text = '';
-      const done = (): void => resolve({ status, headers: got, text });
-      answer.setEncoding('utf8');
-      answer.on('data', (part: string) => {
-        text += part;
-        // A stream would go on for an hour: its first words are its answer.
-        if (got['content-type']?.startsWith('text/event-stream') !== true) return;
-        done();
-        asking.destroy();
-      });
-      answer.on('end', done).on('error', done);
-    });
+    const asking = ask(
+      url,
+      { method, path: target, headers: { ...length, ...headers }, agent: false },
+      (answer) => {
+        const { statusCode: status = 0, headers: got } = answer;
+        let text = '';
+        const done = (): void => resolve({ status, headers: got, text });
+        answer.setEncoding('utf8');
+        answer.on('data', (part: string) => {
+          text += part;
+          // A stream would go on for an hour: its first words are its answer.
+          if (got['content-type']?.startsWith('text/event-stream') !== true) return;
+          done();
+          asking.destroy();
+        });
+        answer.on('end', done).on('error', done);
+      },
+    );
     asking.setTimeout(silentMs, () => asking.destroy(new Error('There was no answer')));
     asking.on('error', (error) => resolve({ status: 0, headers: {}, text: error.message }));
     asking.end(body);
   });
 }
 
+type Named = Record<string, (...args: unknown[]) => unknown>;
+
 /** Counts activities, so that what they write is not taken for a request's. */
-function counted(
-  activities: Activities,
-  count: { begun: number; running: number; last: number },
-): Activities {
-  const wrapped = Object.entries(
-    activities as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>,
-  ).map(([name, run]) => [
+function counted(activities: Activities, count: Activity): Activities {
+  const wrapped = Object.entries(activities as unknown as Named).map(([name, run]) => [
     name,
     async (...args: unknown[]) => {
       count.begun += 1;
@@ -119,6 +120,51 @@ function counted(
     },
   ]);
   return Object.fromEntries(wrapped) as Activities;
+}
+
+/** Calls by which the client asks Temporal to start something. */
+const startCalls = ['startWorkflowExecution', 'signalWithStartWorkflowExecution', 'executeMultiOperation'];
+
+/** Counts what is asked of Temporal to start, by whoever has this world's client. */
+function countStarts(world: World): { count: number } {
+  const starts = { count: 0 };
+  const service = world.temporal.workflowService as unknown as Named;
+  for (const name of startCalls) {
+    const call = service[name];
+    if (call === undefined) throw new Error(`Temporal's service has no ${name}`);
+    service[name] = (...args) => {
+      starts.count += 1;
+      return call.apply(service, args);
+    };
+  }
+  return starts;
+}
+
+/** Puts things, tokens and signatures where a request names them. */
+function putterOf(world: World, things: Things): FuzzShop['putIn'] {
+  const put = async (name: string): Promise<string> => {
+    if (name === 'fresh') return randomBytes(9).toString('hex');
+    if (name === 'origin') return new URL(world.config.http.publicUrl).origin;
+    if (name.startsWith('token:')) {
+      return String(await authorizationOf(world, name.slice(6) as CallerName)).replace('Bearer ', '');
+    }
+    return things.find(name);
+  };
+  const filled = async (text: string): Promise<string> => {
+    const found = new Map<string, string>();
+    for (const [whole, raw, name] of text.matchAll(names)) found.set(whole, raw ?? (await put(name ?? '')));
+    return text.replace(names, (whole) => found.get(whole) ?? '');
+  };
+  return async ({ caller, method, target, headers, body: given }) => {
+    const body = given === undefined ? undefined : await filled(given);
+    const authorization = await authorizationOf(world, caller);
+    const written: Record<string, string> = authorization === undefined ? {} : { authorization };
+    for (const [name, value] of Object.entries(headers)) {
+      if (name === named('signature')) Object.assign(written, signatureOf(world, value, body ?? ''));
+      else written[name] = await filled(value);
+    }
+    return { method, target: await filled(target), headers: written, body };
+  };
 }
 
 /** Opens the shop. Stop it in `afterAll`. */
@@ -142,20 +188,6 @@ export async function openFuzzShop(): Promise<FuzzShop> {
   });
   const starts = countStarts(world);
   const things = makeThings(world, () => (seen = undefined));
-  const agent = new Agent({ keepAlive: true });
-  const put = async (name: string): Promise<string> => {
-    if (name === 'fresh') return randomBytes(9).toString('hex');
-    if (name === 'origin') return new URL(world.config.http.publicUrl).origin;
-    if (name.startsWith('token:')) {
-      return String(await authorizationOf(world, name.slice(6) as CallerName)).replace('Bearer ', '');
-    }
-    return things.find(name);
-  };
-  const filled = async (text: string): Promise<string> => {
-    const found = new Map<string, string>();
-    for (const [whole, raw, name] of text.matchAll(names)) found.set(whole, raw ?? (await put(name ?? '')));
-    return text.replace(names, (whole) => found.get(whole) ?? '');
-  };
   const look = async (): Promise<Left> => {
     // Counted first: what begins while the rows are read is seen to have begun since.
     const now = { starts: starts.count, activities: { ...activities } };
@@ -163,20 +195,11 @@ export async function openFuzzShop(): Promise<FuzzShop> {
   };
   return {
     world,
-    document: readDocument((await world.call('GET', '/openapi.json')).body as Json),
+    document: readDocument((await world.call('GET', '/openapi.json')).body),
     bugs,
     saboteur,
-    putIn: async ({ caller, method, target, headers, body: given }) => {
-      const body = given === undefined ? undefined : await filled(given);
-      const authorization = await authorizationOf(world, caller);
-      const put: Record<string, string> = authorization === undefined ? {} : { authorization };
-      for (const [name, value] of Object.entries(headers)) {
-        if (name === named('signature')) Object.assign(put, signatureOf(world, value, body ?? ''));
-        else put[name] = await filled(value);
-      }
-      return { method, target: await filled(target), headers: put, body };
-    },
-    send: (sent) => send(world.api, agent, sent),
+    putIn: putterOf(world, things),
+    send: (sent) => send(world.api, sent),
     activities,
     left: async () => (seen ??= await look()),
     leftNow: async () => (seen = await look()),
@@ -198,31 +221,6 @@ export async function openFuzzShop(): Promise<FuzzShop> {
       seen = undefined;
       things.forget(['whe:enabled', 'whe:disabled']);
     },
-    stop: async () => {
-      agent.destroy();
-      await world.stop();
-    },
+    stop: () => world.stop(),
   };
-}
-
-/** Counts what is asked of Temporal to start, by whoever has this world's client. */
-function countStarts(world: World): { count: number } {
-  const starts = { count: 0 };
-  const service = world.temporal.workflowService as unknown as Record<
-    string,
-    (...args: unknown[]) => unknown
-  >;
-  for (const name of [
-    'startWorkflowExecution',
-    'signalWithStartWorkflowExecution',
-    'executeMultiOperation',
-  ]) {
-    const call = service[name];
-    if (call === undefined) throw new Error(`Temporal's service has no ${name}`);
-    service[name] = (...args) => {
-      starts.count += 1;
-      return call.apply(service, args);
-    };
-  }
-  return starts;
 }
