@@ -34,7 +34,7 @@ export interface Examined extends Asked {
   faults: string[];
 }
 
-/** How often an asking is repeated whose traces may be those of an activity that happened to run. */
+/** How often an asking is repeated whose traces may be an activity's that happened to run, or which was not answered in time. */
 const goes = 4;
 
 /** Asks once and judges. */
@@ -44,6 +44,11 @@ export async function examine(shop: FuzzShop, operation: Operation, request: Fuz
     const before = await shop.left();
     const heard = await shop.send(sent);
     const asked: Asked = { operation, caller: request.caller, sent, heard };
+    // On a busy machine even what is there may answer late; what is broken is so again.
+    if (heard.status === 503 && go < goes) {
+      await shop.rest();
+      continue;
+    }
     if (heard.status < 300 && !['GET', 'HEAD'].includes(sent.method)) shop.used(request);
     const requestId = String(heard.headers['x-request-id']);
     const bugs = shop.bugs.filter((line) => line.includes(requestId));
