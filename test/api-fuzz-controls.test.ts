@@ -68,6 +68,12 @@ const sabotages: [what: string, route: string, meddle: RequestHandler, finding: 
     'the fault of the service: 500',
   ],
   [
+    'what is not away is said to be',
+    'GET /v1/provider',
+    (_request, response) => void response.status(503).json({}),
+    'the fault of the service: 503',
+  ],
+  [
     'a refused request writes a row',
     'PATCH /v1/offerings/{id}',
     always(() => shop.world.db('carts').insert({ id: `crt_${(made += 1)}`, customer_id: 'nobody' })),

@@ -142,11 +142,17 @@ function countStarts(world: World): { count: number } {
 
 /** Puts things, tokens and signatures where a request names them. */
 function putterOf(world: World, things: Things): FuzzShop['putIn'] {
+  const known = new Map<CallerName, Promise<string | undefined>>();
+  const authorization = (caller: CallerName): Promise<string | undefined> => {
+    const sent = known.get(caller) ?? authorizationOf(world, caller);
+    known.set(caller, sent);
+    return sent;
+  };
   const put = async (name: string): Promise<string> => {
     if (name === 'fresh') return randomBytes(9).toString('hex');
     if (name === 'origin') return new URL(world.config.http.publicUrl).origin;
     if (name.startsWith('token:')) {
-      return String(await authorizationOf(world, name.slice(6) as CallerName)).replace('Bearer ', '');
+      return String(await authorization(name.slice(6) as CallerName)).replace('Bearer ', '');
     }
     return things.find(name);
   };
@@ -157,8 +163,8 @@ function putterOf(world: World, things: Things): FuzzShop['putIn'] {
   };
   return async ({ caller, method, target, headers, body: given }) => {
     const body = given === undefined ? undefined : await filled(given);
-    const authorization = await authorizationOf(world, caller);
-    const written: Record<string, string> = authorization === undefined ? {} : { authorization };
+    const sent = await authorization(caller);
+    const written: Record<string, string> = sent === undefined ? {} : { authorization: sent };
     for (const [name, value] of Object.entries(headers)) {
       if (name === named('signature')) Object.assign(written, signatureOf(world, value, body ?? ''));
       else written[name] = await filled(value);
