@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
+import express, { type RequestHandler } from 'express';
 import { SignJWT } from 'jose';
 import type { Knex } from 'knex';
 import { startMailSink, type MailSink } from '../sandbox/mail/sink';
@@ -20,7 +21,7 @@ import { readConfig, type Config } from '../src/config';
 import { openDatabase } from '../src/database';
 import type { Gateway } from '../src/gateways/gateway';
 import { configuredGateways } from '../src/gateways/configured';
-import { lookUp } from '../src/public-address';
+import { lookUp, type LookUp } from '../src/public-address';
 import { sendBeat } from '../src/notices';
 import { makeDataConverter, makePayloadCodec } from '../src/payloads';
 import { makeLogger, makeMetrics, type Logger } from '../src/telemetry';
@@ -78,6 +79,10 @@ export interface WorldOptions {
   wrapGateway?(gateway: Gateway): Gateway;
   wrapActivities?(activities: Activities): Activities;
   env?: Record<string, string>;
+  /** Stands before everything that the API does with a request. */
+  meddle?: RequestHandler;
+  /** How the API finds the hosts of webhook endpoints; without it, as the machine does. */
+  lookUp?: LookUp;
   /** Takes the lines that worker and API log; without it they are not written at all. */
   log?: Logger;
   /** Another Temporal server than the run's own: one that the test may kill. */
@@ -164,9 +169,11 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     log,
     metrics: makeMetrics(),
     listener,
+    ...(options.lookUp === undefined ? {} : { lookUp: options.lookUp }),
   });
+  const served = options.meddle === undefined ? app : express().use(options.meddle, app);
   const server = await new Promise<Server>((resolve) => {
-    const listening: Server = app.listen(0, '127.0.0.1', () => resolve(listening));
+    const listening: Server = served.listen(0, '127.0.0.1', () => resolve(listening));
   });
   const api = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   for (const at of atGateways) await at.setWebhookUrl(`${api}/webhooks/${at.method}`);

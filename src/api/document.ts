@@ -18,6 +18,8 @@ function commonProblems(route: Route): FailureType[] {
   const unlimited = ['/healthz', '/readyz', '/metrics'].includes(route.path);
   return [
     ...(route.scopes.length > 0 ? (['unauthenticated', 'forbidden'] as const) : []),
+    // A path whose percent-encoding cannot be read matches the route all the same.
+    ...(route.params === undefined ? [] : (['invalid-request'] as const)),
     ...(unlimited ? [] : (['rate-limited'] as const)),
     'internal',
   ];

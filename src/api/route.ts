@@ -130,6 +130,8 @@ export function defineRoute<P = undefined, Q = undefined, B = undefined>(spec: R
   const { handle, limits = [], bodyLimit: ownLimit, ...facts } = spec;
   const authorize: RequestHandler = (request, response, next) => {
     (response.locals as { route?: string }).route = spec.path;
+    // Express would answer `If-None-Match: *` with 304, which here means that a wait has ended without a change.
+    delete request.headers['if-none-match'];
     const byTicket = spec.ticket === true && request.query['ticket'] !== undefined;
     if (spec.scopes.length > 0 && !byTicket) callerWith(response, spec.scopes);
     next();

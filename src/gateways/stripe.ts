@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import Stripe from 'stripe';
+import { z } from 'zod';
 import { largestAmountMinor } from '../booking';
 import type { StripeSettings } from '../config';
 import {
@@ -52,6 +53,24 @@ const ringingEvents = new Set([
 function rings(type: string): boolean {
   return ringingEvents.has(type) || type.startsWith('charge.dispute.');
 }
+
+/** Only what is needed to know where to look. What is no text where Stripe has texts names nothing. */
+const text = z.string().nullish().catch(null);
+const eventShape = z.object({
+  id: z.string(),
+  type: z.string(),
+  data: z.object({
+    object: z.object({
+      object: text,
+      id: text,
+      payment_intent: z
+        .union([z.string(), z.object({ id: z.string() })])
+        .nullish()
+        .catch(null),
+      metadata: z.record(z.string(), z.string()).nullish().catch(null),
+    }),
+  }),
+});
 
 /**
  * Stripe tells refunds of all kinds by `refund.*`; `charge.refunded` and `charge.refund.updated` only repeat some of them.
@@ -181,13 +200,8 @@ export function stripeGateway(settings: StripeSettings): Gateway {
   function verifyWebhook(rawBody: Buffer, headers: WebhookHeaders): Heard {
     const signature = headers['stripe-signature'];
     if (typeof signature !== 'string') throw new Error('The Stripe-Signature header is missing');
-    const event = verifiedEvent(rawBody, signature, settings.webhookSecrets);
-    const object = event.data.object as {
-      object?: string;
-      id?: string;
-      payment_intent?: string | { id: string } | null;
-      metadata?: Record<string, string> | null;
-    };
+    const event = eventShape.parse(verifiedEvent(rawBody, signature, settings.webhookSecrets));
+    const { object } = event.data;
     const paymentIntent =
       typeof object.payment_intent === 'object' ? object.payment_intent?.id : object.payment_intent;
     return {
