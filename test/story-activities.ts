@@ -44,17 +44,18 @@ function unavailable(afterMs: number): ApplicationFailure {
 export function storyActivities(playOf: (id: string) => Play): Played {
   async function go<T>(name: string, id: string, act: (play: Play) => T): Promise<T> {
     const play = playOf(id);
-    play.beat();
+    const drawn = play.nextGo();
+    const where = Context.current().info.isLocal ? 'local' : 'regular';
+    play.beat(`${name} begins, ${where}, ${drawn}`);
     try {
       if (play.goes >= goesMax) throw new Error(`Runs in circles: ${name}`);
-      const drawn = play.nextGo();
       await before(name, drawn, play);
       const done = act(play);
       if (drawn === 'late') await play.untilSent(2);
       if (drawn === 'lost') throw unavailable(nextGoMs);
       return done;
     } finally {
-      play.beat();
+      play.beat(`${name} ends`);
     }
   }
 
@@ -80,11 +81,7 @@ export function storyActivities(playOf: (id: string) => Play): Played {
     settle: (bookingId, heard) => go('settle', bookingId, ({ model }) => model.settle(heard)),
     lookUp: (bookingId) => go('lookUp', bookingId, ({ model }) => model.standing()),
     retry: (bookingId, method) => go('retry', bookingId, ({ model }) => model.retry(method)),
-    end: (bookingId, outcome, heard, _reason, calledOff) => {
-      const { model } = playOf(bookingId);
-      if (Context.current().info.attempt === 1) model.noteEnd(outcome, calledOff === true);
-      return go('end', bookingId, () => model.end(outcome, heard));
-    },
+    end: (bookingId, outcome, heard) => go('end', bookingId, ({ model }) => model.end(outcome, heard)),
     closeLeftovers: (bookingId) =>
       go('closeLeftovers', bookingId, ({ model }) => {
         model.tidied = true;
@@ -92,6 +89,7 @@ export function storyActivities(playOf: (id: string) => Play): Played {
     sendRefund: (id) => go('sendRefund', id, ({ model }) => model.sendRefund(id)),
     readRefund: (id, heard) => go('readRefund', id, ({ model }) => model.readRefund(id, heard)),
     reportOverdue: (id) => go('reportOverdue', id, ({ model }) => model.reportOverdue(id)),
-    resolveCase: (resolution) => go('resolveCase', resolution.caseId, ({ model }) => model.resolveCase(resolution)),
+    resolveCase: (resolution) =>
+      go('resolveCase', resolution.caseId, ({ model }) => model.resolveCase(resolution)),
   };
 }

@@ -43,7 +43,12 @@ export const junk: readonly unknown[] = [
 /** What is done. */
 export type Deed =
   /** The customer acts at the gateway: on the newest payment object, or on the oldest that can still be paid. */
-  | { does: 'customer'; act: 'pays' | 'is declined' | 'begins' | 'gives up'; oldest: boolean; rings: Ringer | null }
+  | {
+      does: 'customer';
+      act: 'pays' | 'is declined' | 'begins' | 'gives up';
+      oldest: boolean;
+      rings: Ringer | null;
+    }
   | { does: 'ring'; by: Ringer }
   | { does: 'retry'; method: 'stripe' | 'razorpay' | 'wallet' | null }
   | { does: 'retryPayment' | 'cancel' | 'cancel in the UI' | 'calledOff' | 'the window ends' }

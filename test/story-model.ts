@@ -57,9 +57,6 @@ export class Model {
   readonly journal: State[] = [];
   /** Marks of the rings that an activity was handed. */
   readonly heard = new Set<string>();
-  /** Outcomes that `end` was asked for. */
-  readonly ends = new Set<string>();
-  readonly faults: string[] = [];
   tidied = false;
   #version = 0;
   failure: FailureType | undefined;
@@ -122,12 +119,6 @@ export class Model {
 
   outOfTime(): void {
     this.note({ outOfTime: true });
-  }
-
-  /** Notes a new call of `end`. */
-  noteEnd(outcome: string, calledOff: boolean): void {
-    this.ends.add(calledOff ? 'called off' : outcome);
-    if (!isOpen(this.status)) this.faults.push(`end(${outcome}) of what is ${this.status} already`);
   }
 
   // What activities do.

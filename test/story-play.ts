@@ -50,10 +50,10 @@ export interface Ground {
 export class Play {
   readonly model: Model;
   readonly questions: Question[] = [];
+  /** What happened, in order, for whoever reads a failure. */
+  readonly told: string[] = [];
   /** Marks of the rings that Temporal took. */
   readonly rung: string[] = [];
-  /** Wishes to end the attempt that Temporal took and that are not answered. */
-  endWished = false;
   result: Outcome | undefined;
   /** Why there is no result. */
   failure: unknown;
@@ -67,6 +67,7 @@ export class Play {
   #allSent = false;
   #over = false;
   #marks = 0;
+  #unanswered = 0;
   readonly #stirs = new Set<() => void>();
   readonly #asking: Promise<void>[] = [];
 
@@ -79,8 +80,13 @@ export class Play {
   }
 
   /** An activity began or ended. */
-  beat(): void {
+  beat(what: string): void {
+    this.tell(what);
     this.stir();
+  }
+
+  private tell(what: string): void {
+    this.told.push(`${what} (${this.model.status})`);
   }
 
   private stir(): void {
@@ -116,6 +122,7 @@ export class Play {
     for (const command of this.list.commands) {
       await this.waitFor(command.beats);
       if (this.#over) break;
+      this.tell(JSON.stringify(command));
       await this.send(handle, command);
       this.sent += 1;
       this.stir();
@@ -183,6 +190,8 @@ export class Play {
     while (!this.#over) {
       await pause(lookMs);
       this.model.processed(this.list.lastly);
+      // A person takes days: everybody is answered before.
+      if (this.#unanswered > 0) continue;
       for (const { id } of this.model.openCases) {
         if (asked.has(id)) continue;
         asked.add(id);
@@ -218,11 +227,14 @@ export class Play {
   /** Asks without waiting for the answer, and again when there is none. */
   private ask(asked: Question['asked'], ask: () => Promise<Asked>): void {
     const from = Math.max(0, this.model.journal.length - 1);
+    this.#unanswered += 1;
     const answered = async (): Promise<void> => {
       for (let n = 1; ; n += 1) {
         const answer = await ask();
         if (answer.kind === 'silent' && n < asksMax) continue;
+        this.#unanswered -= 1;
         this.questions.push({ asked, from, to: this.model.journal.length, answer });
+        this.tell(`${asked}: ${JSON.stringify(answer)}`);
         return;
       }
     };
@@ -246,12 +258,13 @@ export class Play {
         return this.ask('retry', () => askAttempt(temporal, bookingId, retryUpdate, [wish]));
       }
       case 'cancel':
-        return this.ask('cancel', () => askAttempt(temporal, bookingId, cancelUpdate, [{ reason: 'Why not' }]));
+        return this.ask('cancel', () =>
+          askAttempt(temporal, bookingId, cancelUpdate, [{ reason: 'Why not' }]),
+        );
       case 'retryPayment':
         return void (await this.signal(handle, retryPaymentSignal.name));
       case 'calledOff':
-        this.endWished = (await this.signal(handle, calledOffSignal.name)) || this.endWished;
-        return;
+        return void (await this.signal(handle, calledOffSignal.name));
       case 'cancel in the UI':
         return this.cancelInUi(handle);
       case 'the window ends':
@@ -270,7 +283,6 @@ export class Play {
   private async cancelInUi(handle: WorkflowHandle): Promise<void> {
     try {
       await handle.cancel();
-      this.endWished = true;
     } catch (error) {
       if (!(error instanceof WorkflowNotFoundError)) throw error;
     }
@@ -285,6 +297,6 @@ export class Play {
     if (to === 'retry' || to === 'cancel' || to === 'open') {
       const update = { type: 'update', name: to } as never;
       this.ask('junk', () => askAttempt(this.ground.temporal, this.bookingId, update, [input]));
-    } else if (await this.signal(handle, to, input)) this.endWished ||= to === 'calledOff';
+    } else await this.signal(handle, to, input);
   }
 }

@@ -81,12 +81,14 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   const wishes: Wish[] = [];
   let standing: Standing | undefined;
   let shown: AttemptStatus = 'awaiting_payment';
+  let calling = false;
+  let givingBack = false;
   let method = input.request.payment?.method;
 
   setHandler(
     openUpdate,
     async () => {
-      await condition(() => standing !== undefined);
+      await patiently(() => standing !== undefined);
       if (standing === undefined) throw new Error('Bug: answered before opened');
       return answerOf(standing);
     },
@@ -108,8 +110,11 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   cancelRequested.catch(() => wishes.push({ kind: 'cancel' }));
 
   async function grant(wish: Wish): Promise<Answer> {
-    wishes.push(wish);
-    await condition(() => wish.answer !== undefined);
+    // Money may take weeks to go back; nobody waits that long to hear that they came too late.
+    if (givingBack)
+      wish.answer = afterTheEnd(wish, await CancellationScope.nonCancellable(() => lookUp(bookingId)));
+    else wishes.push(wish);
+    await patiently(() => wish.answer !== undefined);
     if (wish.answer === undefined || 'refused' in wish.answer) {
       throw refusal(wish.answer?.refused ?? 'attempt-over');
     }
@@ -121,13 +126,14 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
     return { status: now.status, version: now.version, startedBy: input.requestId };
   }
 
-  function show(status: AttemptStatus): void {
+  /** @param call whether a person is needed; also for money that came beside what the status tells of */
+  function show(status: AttemptStatus, call = status === 'needs_attention'): void {
     setCurrentDetails(whereTheMoneyIs[status]);
-    if (status === shown) return;
-    shown = status;
+    if (status === shown && call === calling) return;
+    [shown, calling] = [status, call];
     upsertSearchAttributes([
       { key: searchAttributes.bookingStatus, value: status },
-      { key: searchAttributes.needsAttention, value: status === 'needs_attention' },
+      { key: searchAttributes.needsAttention, value: call },
     ]);
   }
 
@@ -177,7 +183,11 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
       standing = await deal(wish, standing);
     } else if (refundId !== undefined) {
       const refunding = standing.status === 'refunding' || standing.status === 'needs_attention';
-      await giveBack(inbox, refundId, (state) => show(refunding ? state : shown));
+      givingBack = true;
+      await giveBack(inbox, refundId, (state) =>
+        show(refunding ? state : shown, state === 'needs_attention'),
+      );
+      givingBack = false;
       standing = await lookUp(bookingId);
     } else if (inbox.rang()) {
       standing = await settle(bookingId, inbox.takeRings());
@@ -212,6 +222,11 @@ async function openOrGiveUp(input: BookInput): Promise<Opened> {
     // Ten minutes without a gateway. What was refused for good is in the row already; this writes only what is missing.
     return patient.giveUpOpening.executeWithOptions({ summary: 'No gateway: end the attempt' }, [input]);
   }
+}
+
+/** Waits in a handler. Handlers run in the root scope, which an operator's "cancel" in the UI cancels. */
+function patiently(holds: () => boolean): Promise<void> {
+  return CancellationScope.nonCancellable(() => condition(holds));
 }
 
 /** What a failed start may have left at the gateway is closed. After 20 hours its key is forgotten, and nobody can pay it anyway. */
