@@ -45,6 +45,11 @@ export function isOpen(status: AttemptStatus): boolean {
   return status === 'awaiting_payment' || status === 'processing';
 }
 
+/** Whether the attempt ended before any money came. What came meanwhile is what its customer wanted. */
+export function endedUnpaid(status: AttemptStatus): boolean {
+  return status === 'expired' || status === 'canceled' || status === 'failed';
+}
+
 /**
  * What canceling means once something is decided: granted where it is so already, or on its way; by the offering's policy
  * where the booking stands; refused where a person must decide; else the attempt is over.

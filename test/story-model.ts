@@ -2,7 +2,7 @@
  * Database and gateway of one attempt, as small as they can be: what the activities would write, and what the gateway would
  * answer. The rules are those of `src/activities`, told once more and without their tables.
  */
-import { isOpen, type AttemptStatus, type CaseAction, type RefundStatus } from '../src/booking';
+import { endedUnpaid, isOpen, type AttemptStatus, type CaseAction, type RefundStatus } from '../src/booking';
 import type { Opened } from '../src/activities/open';
 import type { Refusal, Standing } from '../src/activities/dependencies';
 import type { Resolved } from '../src/activities/cases';
@@ -44,6 +44,8 @@ export interface State {
   triesLeft: number;
   /** Whether a retry was given up here because its activity ran out of time. */
   outOfTime?: true;
+  /** Whether a retry paid it here from the wallet. */
+  byWallet?: true;
 }
 
 /** The world of one attempt. */
@@ -86,14 +88,14 @@ export class Model {
   }
 
   /** Writes that something of the attempt changed. */
-  private change(changes: { status?: AttemptStatus; failure?: FailureType | undefined } = {}): void {
+  private change(changes: Pick<Partial<State>, 'status' | 'failure' | 'byWallet'> = {}): void {
     if (changes.status !== undefined) this.status = changes.status;
     if ('failure' in changes) this.failure = changes.failure;
     this.#version += 1;
-    this.note();
+    this.note(changes.byWallet === true ? { byWallet: true } : {});
   }
 
-  private note(mark: { outOfTime?: true } = {}): void {
+  private note(mark: Pick<State, 'outOfTime' | 'byWallet'> = {}): void {
     this.journal.push({
       status: this.status,
       version: this.#version,
@@ -108,6 +110,7 @@ export class Model {
       status: this.status,
       version: this.#version,
       windowMs: this.windowMs,
+      method: this.method,
       refundIds: this.refunds.filter(({ status }) => status !== 'succeeded').map(({ id }) => id),
       ...(this.failure === undefined ? {} : { failure: this.failure }),
     };
@@ -194,7 +197,8 @@ export class Model {
 
   retry(wanted: string | undefined): Standing | Refusal {
     if (this.status === 'processing') return { refused: 'not-retryable' };
-    if (this.status !== 'awaiting_payment') return { refused: 'attempt-over' };
+    if (endedUnpaid(this.status)) return { refused: 'attempt-over' };
+    if (!isOpen(this.status)) return this.standing();
     const newest = this.newest();
     const method = wanted ?? this.method;
     const changes = method !== this.method;
@@ -209,7 +213,7 @@ export class Model {
     this.#tries += 1;
     if (method === 'wallet') {
       this.method = method;
-      this.change({ status: 'confirmed', failure: undefined });
+      this.change({ status: 'confirmed', failure: undefined, byWallet: true });
     } else if (changes || newest.state === 'closed') this.openObject(method);
     else this.startWindow();
     return this.standing();

@@ -33,7 +33,7 @@ const firstMark = Date.UTC(2026, 0, 1);
 
 /** An update or a start, and what it was told. */
 export interface Question {
-  asked: 'open' | 'other body' | 'retry' | 'cancel' | 'junk';
+  asked: 'open' | 'other body' | 'retry' | 'retry by wallet' | 'cancel' | 'junk';
   /** Of the model's journal: what was true when it was asked, and when it was answered. */
   from: number;
   to: number;
@@ -255,7 +255,8 @@ export class Play {
         return this.ring(handle, command.by);
       case 'retry': {
         const wish = command.method === null ? {} : { method: command.method };
-        return this.ask('retry', () => askAttempt(temporal, bookingId, retryUpdate, [wish]));
+        const asked = command.method === 'wallet' ? 'retry by wallet' : 'retry';
+        return this.ask(asked, () => askAttempt(temporal, bookingId, retryUpdate, [wish]));
       }
       case 'cancel':
         return this.ask('cancel', () =>

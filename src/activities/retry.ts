@@ -4,6 +4,7 @@
  */
 import type { Knex } from 'knex';
 import type { AttemptRow, TryRow } from '../database';
+import { endedUnpaid, isOpen } from '../booking';
 import type { FailureType } from '../failures';
 import {
   gatewayNamed,
@@ -61,7 +62,9 @@ export function retryActivities(deps: Dependencies) {
     const attempt = await lockAttempt(trx, bookingId);
     if (attempt === undefined) throw new Error(`Bug: no attempt ${bookingId}`);
     if (attempt.status === 'processing') return 'not-retryable';
-    if (attempt.status !== 'awaiting_payment') return 'attempt-over';
+    if (endedUnpaid(attempt.status)) return 'attempt-over';
+    // Paid meanwhile, maybe by an earlier run for this very wish: Temporal forgets one whose workflow task is done again.
+    if (!isOpen(attempt.status)) return 'as it is';
     const newest = await newestTry(trx, bookingId);
     const method = wanted ?? newest.gateway;
     const changes = method !== newest.gateway;

@@ -159,7 +159,8 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
     try {
       const retried = await retryPayment(bookingId, wish.method);
       wish.answer = retried;
-      if (!('refused' in retried)) showMethod(wish.method);
+      // Histories from before a standing told its method have it from the wish.
+      if (!('refused' in retried)) showMethod(retried.method ?? wish.method);
       return 'refused' in retried ? await lookUp(bookingId) : retried;
     } catch {
       // The gateway did not answer in time. The try stands in its row; the next retry, or the end of the window, goes on with it.
@@ -177,6 +178,7 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   // nothing that arrived in time is overlooked.
   for (;;) {
     show(standing.status);
+    showMethod(standing.method);
     const wish = wishes.shift();
     const [refundId] = standing.refundIds;
     if (wish !== undefined) {
