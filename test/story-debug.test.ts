@@ -1,5 +1,6 @@
 import { execSync } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import fc from 'fast-check';
 import { anyList } from './story-lists';
 import { openStage } from './story-stage';
@@ -16,12 +17,24 @@ test('debug', async () => {
   console.log(server());
   const only = process.env['ONLY'];
   if (only) {
-    for (const i of only.split(',').map(Number)) {
-      const { untrue, play } = await stage.play(lists[i]!);
-      console.log(
-        untrue.join('\n') + '\n' + JSON.stringify({ ...lists[i], commands: 0 }) + '\n' + play.told.join('\n'),
-      );
-    }
+    const reps = Array.from({ length: Number(process.env['REP'] ?? 24) }, () => Number(only));
+    await Promise.all(
+      reps.map(async (i) => {
+        const { untrue, play } = await stage.play(lists[i]!);
+        if (untrue.length === 0) return;
+        appendFileSync(
+          '/tmp/story-fail.txt',
+          untrue.join('\n') +
+            '\n' +
+            JSON.stringify({ ...lists[i], commands: 0 }) +
+            '\n' +
+            play.told.join('\n') +
+            '\n' +
+            historyToJSON(play.history) +
+            '\n',
+        );
+      }),
+    );
     await stage.close();
     return;
   }
