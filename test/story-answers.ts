@@ -83,6 +83,8 @@ function ownBookingDenied({ model, questions }: Play): string[] {
   const wished = questions.filter(
     ({ asked, from, to }) => asked === 'retry by wallet' && from < booked && booked < to,
   );
-  const denied = wished.every(({ answer }) => answer.kind === 'refused' && answer.type === 'attempt-over');
+  const denied = wished.every(
+    ({ answer, times }) => times === 1 && answer.kind === 'refused' && answer.type === 'attempt-over',
+  );
   return wished.length > 0 && denied ? ['who paid from the wallet was told that it is over'] : [];
 }

@@ -20,7 +20,7 @@ const faults: [fault: string, seed: number, changes: Change[], found: RegExp][] 
         "const ended = { ...standing, status: 'expired' };",
       ],
     ],
-    /ended as expired, the attempt as awaiting_payment/,
+    /ended as expired, the attempt as (awaiting_payment|processing)/,
   ],
   [
     'rings that come while it settles are dropped',

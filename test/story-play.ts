@@ -38,6 +38,8 @@ export interface Question {
   from: number;
   to: number;
   answer: Asked;
+  /** How often it was asked: an earlier go that got no answer in time may have been heard. */
+  times: number;
 }
 
 /** Where lists are played. */
@@ -231,10 +233,10 @@ export class Play {
     const answered = async (): Promise<void> => {
       for (let n = 1; ; n += 1) {
         const answer = await ask();
+        this.tell(`${asked}: ${JSON.stringify(answer)}`);
         if (answer.kind === 'silent' && n < asksMax) continue;
         this.#unanswered -= 1;
-        this.questions.push({ asked, from, to: this.model.journal.length, answer });
-        this.tell(`${asked}: ${JSON.stringify(answer)}`);
+        this.questions.push({ asked, from, to: this.model.journal.length, answer, times: n });
         return;
       }
     };
