@@ -45,9 +45,12 @@ export function isOpen(status: AttemptStatus): boolean {
   return status === 'awaiting_payment' || status === 'processing';
 }
 
-/** Whether the attempt ended before any money came. What came meanwhile is what its customer wanted. */
-export function endedUnpaid(status: AttemptStatus): boolean {
-  return status === 'expired' || status === 'canceled' || status === 'failed';
+/**
+ * What a retry means that was wished while the attempt was open, once something is decided: granted where it is paid, maybe
+ * by this very wish, of which Temporal forgets a first run when a signal comes as the workflow ends; else the attempt is over.
+ */
+export function retryVerdict(status: AttemptStatus): 'granted' | 'attempt-over' {
+  return status === 'expired' || status === 'canceled' || status === 'failed' ? 'attempt-over' : 'granted';
 }
 
 /**

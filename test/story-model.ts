@@ -2,7 +2,7 @@
  * Database and gateway of one attempt, as small as they can be: what the activities would write, and what the gateway would
  * answer. The rules are those of `src/activities`, told once more and without their tables.
  */
-import { endedUnpaid, isOpen, type AttemptStatus, type CaseAction, type RefundStatus } from '../src/booking';
+import { isOpen, retryVerdict, type AttemptStatus, type CaseAction, type RefundStatus } from '../src/booking';
 import type { Opened } from '../src/activities/open';
 import type { Refusal, Standing } from '../src/activities/dependencies';
 import type { Resolved } from '../src/activities/cases';
@@ -197,8 +197,9 @@ export class Model {
 
   retry(wanted: string | undefined): Standing | Refusal {
     if (this.status === 'processing') return { refused: 'not-retryable' };
-    if (endedUnpaid(this.status)) return { refused: 'attempt-over' };
-    if (!isOpen(this.status)) return this.standing();
+    if (!isOpen(this.status)) {
+      return retryVerdict(this.status) === 'granted' ? this.standing() : { refused: 'attempt-over' };
+    }
     const newest = this.newest();
     const method = wanted ?? this.method;
     const changes = method !== this.method;

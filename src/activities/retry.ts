@@ -4,7 +4,7 @@
  */
 import type { Knex } from 'knex';
 import type { AttemptRow, TryRow } from '../database';
-import { endedUnpaid, isOpen } from '../booking';
+import { isOpen, retryVerdict } from '../booking';
 import type { FailureType } from '../failures';
 import {
   gatewayNamed,
@@ -62,9 +62,8 @@ export function retryActivities(deps: Dependencies) {
     const attempt = await lockAttempt(trx, bookingId);
     if (attempt === undefined) throw new Error(`Bug: no attempt ${bookingId}`);
     if (attempt.status === 'processing') return 'not-retryable';
-    if (endedUnpaid(attempt.status)) return 'attempt-over';
-    // Paid meanwhile, maybe by an earlier run for this very wish: Temporal forgets one whose workflow task is done again.
-    if (!isOpen(attempt.status)) return 'as it is';
+    if (!isOpen(attempt.status))
+      return retryVerdict(attempt.status) === 'granted' ? 'as it is' : 'attempt-over';
     const newest = await newestTry(trx, bookingId);
     const method = wanted ?? newest.gateway;
     const changes = method !== newest.gateway;

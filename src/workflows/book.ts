@@ -22,7 +22,7 @@ import {
 import { ApplicationFailureCategory } from '@temporalio/common';
 import type { Refusal, Standing } from '../activities/dependencies';
 import type { Opened } from '../activities/open';
-import { cancelVerdict, isOpen, type AttemptStatus, type Outcome } from '../booking';
+import { cancelVerdict, isOpen, retryVerdict, type AttemptStatus, type Outcome } from '../booking';
 import type { FailureType } from '../failures';
 import { giveBack } from './give-back';
 import { openInbox } from './inbox';
@@ -247,7 +247,7 @@ function refuseOtherBody(input: BookInput, requestHash: string): void {
 
 /** The answer to a wish that comes too late. */
 function afterTheEnd(wish: Wish, now: Standing): Standing | Refusal {
-  const verdict = wish.kind === 'retry' ? 'attempt-over' : cancelVerdict(now.status);
+  const verdict = wish.kind === 'retry' ? retryVerdict(now.status) : cancelVerdict(now.status);
   // Who cancels an unpaid attempt that is booked meanwhile is told so; undoing a booking is another wish.
   return verdict === 'granted' || verdict === 'by-policy' ? now : { refused: verdict };
 }
