@@ -12,7 +12,9 @@ export function untrueAnswers(play: Play): string[] {
 }
 
 function whyUntrue({ model, list }: Play, { asked, from, to, answer }: Question): string[] {
-  const then = model.journal.slice(from, to);
+  // Once all is decided, the story tells what it was told last: that may be the change before.
+  const decided = model.journal[from] !== undefined && !isOpen(model.journal[from].status);
+  const then = model.journal.slice(decided ? Math.max(0, from - 2) : from, to);
   // Whatever is typed must be answered; what Temporal itself says of it is its own affair.
   const is = asked === 'junk' || isTrue(asked, answer, asked === 'open' ? model.journal : then, list);
   if (answer.kind === 'silent') return [`${asked} got no answer`];
@@ -61,7 +63,8 @@ function isTrueRefusal(asked: Question['asked'], type: FailureType, state: State
 }
 
 function isTrueAnswer(asked: Question['asked'], { status, version }: Answer, state: State): boolean {
-  return state.version === version && state.status === status && isGranted(asked, status, state);
+  const fits = isOpen(status) ? state.version === version : state.version >= version;
+  return fits && state.status === status && isGranted(asked, status, state);
 }
 
 /** Whether this is what was wished: the end, or something to pay by, unless it is paid already. */

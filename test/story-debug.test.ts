@@ -1,6 +1,8 @@
 import { execSync } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
+import { Worker } from '@temporalio/worker';
+import type { History } from './histories-setup';
 import fc from 'fast-check';
 import { anyList } from './story-lists';
 import { openStage } from './story-stage';
@@ -38,6 +40,7 @@ test('debug', async () => {
     await stage.close();
     return;
   }
+  const hist: [string, History][] = [];
   let next = 0;
   const outcomes: Record<string, number> = {};
   const problems: Record<string, number[]> = {};
@@ -56,6 +59,7 @@ test('debug', async () => {
           const k = `${q.asked}:${q.answer.kind}${q.answer.kind === 'refused' ? ' ' + q.answer.type : ''}`;
           outcomes[k] = (outcomes[k] ?? 0) + 1;
         }
+        hist.push([String(i), play.history]);
         events += play.history.events?.length ?? 0;
         goes += play.goes;
         if (untrue.length > 0)
@@ -90,5 +94,17 @@ test('debug', async () => {
     JSON.stringify(problems, null, 1),
   );
   console.log(server());
+  const c1 = process.cpuUsage();
+  for await (const r of Worker.runReplayHistories(
+    { workflowBundle: stage.bundle },
+    hist.map(([workflowId, history]) => ({ workflowId, history })),
+  )) {
+    if (r.error) {
+      const h = hist.find(([n]) => n === r.workflowId)![1];
+      appendFileSync('/tmp/story-misfit.txt', `#${r.workflowId} ${String(r.error)}\n${historyToJSON(h)}\n`);
+    }
+  }
+  const c2 = process.cpuUsage(c1);
+  console.log('replay cpu', (c2.user + c2.system) / 1000);
   await stage.close();
 }, 600000);

@@ -42,6 +42,7 @@ export interface Stage {
   /** Plays one list. */
   play(list: List): Promise<Played>;
   /** Replays histories; gives the names of those that do not fit the story that is told here. */
+  bundle: { code: string };
   misfits(histories: Iterable<[string, History]>): Promise<string[]>;
   close(): Promise<void>;
 }
@@ -80,6 +81,7 @@ export async function openStage(changes: readonly Change[] = []): Promise<Stage>
       plays.delete(bookingId);
       return { untrue: whatIsUntrue(play), play };
     },
+    bundle: workflowBundle,
     misfits: (histories) => misfits(workflowBundle, histories),
     close: async () => {
       worker.shutdown();
