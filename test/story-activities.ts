@@ -62,6 +62,8 @@ export function storyActivities(playOf: (id: string) => Play): Played {
   /** What keeps a go from doing anything. */
   async function before(name: string, drawn: Go, play: Play): Promise<void> {
     const { isLocal } = Context.current().info;
+    // What its limit ends was tried, too.
+    if (name === 'closeLeftovers') play.model.tidied = true;
     if (limited.includes(name) && (drawn === 'out of time' || play.outOfTime === name)) {
       // Only the regular activity has the limit; it ends the goes that are left, too.
       play.outOfTime = isLocal ? name : undefined;
@@ -82,10 +84,7 @@ export function storyActivities(playOf: (id: string) => Play): Played {
     lookUp: (bookingId) => go('lookUp', bookingId, ({ model }) => model.standing()),
     retry: (bookingId, method) => go('retry', bookingId, ({ model }) => model.retry(method)),
     end: (bookingId, outcome, heard) => go('end', bookingId, ({ model }) => model.end(outcome, heard)),
-    closeLeftovers: (bookingId) =>
-      go('closeLeftovers', bookingId, ({ model }) => {
-        model.tidied = true;
-      }),
+    closeLeftovers: (bookingId) => go('closeLeftovers', bookingId, () => undefined),
     sendRefund: (id) => go('sendRefund', id, ({ model }) => model.sendRefund(id)),
     readRefund: (id, heard) => go('readRefund', id, ({ model }) => model.readRefund(id, heard)),
     reportOverdue: (id) => go('reportOverdue', id, ({ model }) => model.reportOverdue(id)),

@@ -60,6 +60,8 @@ export class Model {
   /** Marks of the rings that an activity was handed. */
   readonly heard = new Set<string>();
   tidied = false;
+  /** Looks at the gateway that no ring asked for: before a retry, and while it still processes the payment. */
+  unrungLooks = 0;
   #version = 0;
   failure: FailureType | undefined;
   #tries = 1;
@@ -160,6 +162,7 @@ export class Model {
 
   settle(rings: readonly Ring[]): Standing {
     this.hear(rings);
+    if (rings.length === 0) this.unrungLooks += 1;
     this.settleObjects();
     if (this.objects.some(({ chargesRecorded }) => chargesRecorded > 0)) {
       for (const refund of this.refunds) if (refund.status !== 'unsent') this.record(refund);

@@ -41,8 +41,9 @@ export interface Played {
 export interface Stage {
   /** Plays one list. */
   play(list: List): Promise<Played>;
+  /** Does something while no worker runs. */
+  withoutWorker(meanwhile: () => Promise<void>): Promise<void>;
   /** Replays histories; gives the names of those that do not fit the story that is told here. */
-  bundle: { code: string };
   misfits(histories: Iterable<[string, History]>): Promise<string[]>;
   close(): Promise<void>;
 }
@@ -63,13 +64,20 @@ export async function openStage(changes: readonly Change[] = []): Promise<Stage>
     return play;
   });
   const workflowBundle = { code: bundleWith([...hasty, ...changes]) };
-  const worker = await makeWorker(
-    native,
-    { taskQueue: ground.taskQueue, payloadKeys: [], namespace: 'default' },
-    activities as Activities,
-    { workflowBundle, shutdownGraceTime: 100 },
-  );
-  const running = worker.run();
+  async function startWorker(): Promise<() => Promise<void>> {
+    const worker = await makeWorker(
+      native,
+      { taskQueue: ground.taskQueue, payloadKeys: [], namespace: 'default' },
+      activities as Activities,
+      { workflowBundle, shutdownGraceTime: 100 },
+    );
+    const running = worker.run();
+    return async () => {
+      worker.shutdown();
+      await running;
+    };
+  }
+  let stopWorker = await startWorker();
   let lists = 0;
   return {
     play: async (list) => {
@@ -81,11 +89,14 @@ export async function openStage(changes: readonly Change[] = []): Promise<Stage>
       plays.delete(bookingId);
       return { untrue: whatIsUntrue(play), play };
     },
-    bundle: workflowBundle,
     misfits: (histories) => misfits(workflowBundle, histories),
+    withoutWorker: async (meanwhile) => {
+      await stopWorker();
+      await meanwhile();
+      stopWorker = await startWorker();
+    },
     close: async () => {
-      worker.shutdown();
-      await running;
+      await stopWorker();
       await native.close();
       await connection.close();
     },
