@@ -85,10 +85,10 @@ export function storyActivities(playOf: (id: string) => Play): Played {
     retry: (bookingId, method) => go('retry', bookingId, ({ model }) => model.retry(method)),
     end: (bookingId, outcome, heard) => go('end', bookingId, ({ model }) => model.end(outcome, heard)),
     closeLeftovers: (bookingId) => go('closeLeftovers', bookingId, () => undefined),
-    sendRefund: (id) => go('sendRefund', id, ({ model }) => model.sendRefund(id)),
+    sendRefund: (id) => go('sendRefund', id, ({ model }) => model.refunds.send(id)),
     readRefund: (id, heard) => go('readRefund', id, ({ model }) => model.readRefund(id, heard)),
-    reportOverdue: (id) => go('reportOverdue', id, ({ model }) => model.reportOverdue(id)),
+    reportOverdue: (id) => go('reportOverdue', id, ({ model }) => model.refunds.reportOverdue(id)),
     resolveCase: (resolution) =>
-      go('resolveCase', resolution.caseId, ({ model }) => model.resolveCase(resolution)),
+      go('resolveCase', resolution.caseId, ({ model }) => model.refunds.resolveCase(resolution)),
   };
 }

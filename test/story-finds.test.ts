@@ -68,7 +68,7 @@ test.each(['failed', 'pending'] as const)(
         { does: 'customer', act: 'pays', oldest: false, rings: 'webhook', beats: 0 },
       ],
     });
-    expect([play.result, play.model.cases.length]).toEqual(['confirmed', 1]);
+    expect([play.result, play.model.refunds.cases.length]).toEqual(['confirmed', 1]);
   },
 );
 

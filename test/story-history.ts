@@ -15,7 +15,7 @@ type Event = temporal.api.history.v1.IHistoryEvent;
  * The longest lists seen cost five sixths of it.
  */
 function eventsMost({ sent, model }: Play): number {
-  return 30 + 8 * sent + 20 * model.refunds.length + 8 * model.unrungLooks;
+  return 30 + 8 * sent + 20 * model.refunds.all.length + 8 * model.unrungLooks;
 }
 
 /** Names what is untrue of the story as Temporal wrote it down. */

@@ -13,10 +13,10 @@ function theEnd({ model, result, failure, rung, list }: Play): string[] {
   const { status } = model;
   if (result === undefined) found.push(`the workflow has no result: ${String(failure)}`);
   else if (result !== status) found.push(`the workflow ended as ${result}, the attempt as ${status}`);
-  for (const { id, status: reached } of model.refunds) {
+  for (const { id, status: reached } of model.refunds.all) {
     if (reached !== 'succeeded') found.push(`refund ${id} was left ${reached}`);
   }
-  for (const { id } of model.openCases) found.push(`case ${id} was left open`);
+  for (const { id } of model.refunds.openCases) found.push(`case ${id} was left open`);
   const unheard = rung.filter((mark) => !model.heard.has(mark));
   if (unheard.length > 0) found.push(`rings that nobody heard: ${unheard.join()}`);
   if (status === 'failed' && list.opens !== 'refused' && model.failure === 'gateway-unavailable') {

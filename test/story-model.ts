@@ -2,13 +2,13 @@
  * Database and gateway of one attempt, as small as they can be: what the activities would write, and what the gateway would
  * answer. The rules are those of `src/activities`, told once more and without their tables.
  */
-import { isOpen, retryVerdict, type AttemptStatus, type CaseAction, type RefundStatus } from '../src/booking';
+import { isOpen, retryVerdict, type AttemptStatus } from '../src/booking';
 import type { Opened } from '../src/activities/open';
 import type { Refusal, Standing } from '../src/activities/dependencies';
-import type { Resolved } from '../src/activities/cases';
 import type { FailureType } from '../src/failures';
-import type { RefundProgress, Resolution, Ring } from '../src/workflows/messages';
-import type { List, RefundWord } from './story-lists';
+import type { RefundProgress, Ring } from '../src/workflows/messages';
+import type { List } from './story-lists';
+import { Refunds } from './story-refunds';
 
 interface PaymentObject {
   method: string;
@@ -17,23 +17,6 @@ interface PaymentObject {
   declinesTold: number;
   charges: number;
   chargesRecorded: number;
-}
-
-interface Refund {
-  id: string;
-  /** Whether it is the attempt's own end, or of stray money. */
-  owed: boolean;
-  status: RefundStatus;
-  /** What the gateway says of it; nothing, when it was not sent. */
-  said?: RefundWord;
-  byHand: boolean;
-}
-
-interface Case {
-  id: string;
-  refundId: string;
-  kind: 'refund-failed' | 'refund-overdue';
-  resolution?: CaseAction;
 }
 
 /** What was true of the attempt from one change to the next. */
@@ -51,29 +34,30 @@ export interface State {
 /** The world of one attempt. */
 export class Model {
   status: AttemptStatus = 'awaiting_payment';
+  failure: FailureType | undefined;
   method: string;
   readonly objects: PaymentObject[] = [];
-  readonly refunds: Refund[] = [];
-  readonly cases: Case[] = [];
+  readonly refunds: Refunds;
   /** Everything that was true, in order; the last entry is now. */
   readonly journal: State[] = [];
   /** Marks of the rings that an activity was handed. */
   readonly heard = new Set<string>();
+  /** Whether what a failed start left at the gateway was to be closed. */
   tidied = false;
   /** Looks at the gateway that no ring asked for: before a retry, and while it still processes the payment. */
   unrungLooks = 0;
   #version = 0;
-  failure: FailureType | undefined;
   #tries = 1;
   #expiresAt: number | undefined;
-  readonly #words: RefundWord[];
 
   constructor(
     readonly bookingId: string,
     readonly list: List,
   ) {
     this.method = 'stripe';
-    this.#words = [...list.refunds];
+    this.refunds = new Refunds(bookingId, list.refunds, (refund, from, to) =>
+      this.change(refund.owed && from.includes(this.status) ? { status: to } : {}),
+    );
   }
 
   get opened(): boolean {
@@ -83,10 +67,6 @@ export class Model {
   /** Ms until the window ends. */
   get windowMs(): number {
     return Math.max(0, (this.#expiresAt ?? 0) - Date.now());
-  }
-
-  get openCases(): Case[] {
-    return this.cases.filter(({ resolution }) => resolution === undefined);
   }
 
   /** Writes that something of the attempt changed. */
@@ -113,7 +93,7 @@ export class Model {
       version: this.#version,
       windowMs: this.windowMs,
       method: this.method,
-      refundIds: this.refunds.filter(({ status }) => status !== 'succeeded').map(({ id }) => id),
+      refundIds: this.refunds.owedIds,
       ...(this.failure === undefined ? {} : { failure: this.failure }),
     };
   }
@@ -165,7 +145,7 @@ export class Model {
     if (rings.length === 0) this.unrungLooks += 1;
     this.settleObjects();
     if (this.objects.some(({ chargesRecorded }) => chargesRecorded > 0)) {
-      for (const refund of this.refunds) if (refund.status !== 'unsent') this.record(refund);
+      this.refunds.readAgain();
     }
     return this.standing();
   }
@@ -189,12 +169,7 @@ export class Model {
     object.chargesRecorded += 1;
     const open = isOpen(this.status);
     if (open && this.list.seats) return this.change({ status: 'confirmed', failure: undefined });
-    this.refunds.push({
-      id: `${this.bookingId}/refund/${this.refunds.length + 1}`,
-      owed: open,
-      status: 'unsent',
-      byHand: false,
-    });
+    this.refunds.owe(open);
     this.change(open ? { status: 'refunding', failure: 'slot-unavailable' } : {});
   }
 
@@ -251,110 +226,14 @@ export class Model {
     return this.standing();
   }
 
-  sendRefund(refundId: string): RefundProgress {
-    const refund = this.refundOf(refundId);
-    const known = this.decided(refund);
-    if (known !== undefined) return known;
-    refund.said ??= this.#words.shift() ?? 'succeeded';
-    return this.record(refund);
-  }
-
   readRefund(refundId: string, rings: readonly Ring[]): RefundProgress {
     this.hear(rings);
-    const refund = this.refundOf(refundId);
-    const progress = this.decided(refund) ?? this.record(refund);
+    const progress = this.refunds.read(refundId);
     if (rings.length > 0) {
       this.settleObjects();
-      for (const stray of this.refunds) {
-        if (!stray.owed && stray.id !== refundId && ['unsent', 'pending'].includes(stray.status)) {
-          this.sendRefund(stray.id);
-        }
-      }
+      this.refunds.sendStrays(refundId);
     }
     return progress;
-  }
-
-  reportOverdue(refundId: string): RefundProgress {
-    const refund = this.refundOf(refundId);
-    if (refund.status === 'succeeded') return { refundId, status: 'succeeded' };
-    this.move(refund, ['refunding'], 'needs_attention');
-    return { refundId, status: refund.status, caseId: this.openCase(refund, 'refund-overdue') };
-  }
-
-  resolveCase({ caseId, action }: Resolution): Resolved {
-    const found = this.cases.find(({ id }) => id === caseId);
-    if (found === undefined) return { accepted: false, sendAgain: null };
-    if (found.resolution === undefined) {
-      if (action !== 'retry-refund' && action !== 'mark-settled') return { accepted: false, sendAgain: null };
-      found.resolution = action;
-      const refund = this.refundOf(found.refundId);
-      if (action === 'mark-settled') this.settleByHand(refund);
-      else this.sendAgain(refund);
-    }
-    return { accepted: true, sendAgain: found.resolution === 'retry-refund' ? found.refundId : null };
-  }
-
-  private settleByHand(refund: Refund): void {
-    refund.byHand = true;
-    this.recordRefunded(refund);
-  }
-
-  private sendAgain(refund: Refund): void {
-    if (refund.status === 'failed') {
-      refund.status = 'unsent';
-      delete refund.said;
-    }
-    this.move(refund, ['needs_attention'], 'refunding');
-  }
-
-  private refundOf(refundId: string): Refund {
-    const refund = this.refunds.find(({ id }) => id === refundId);
-    if (refund === undefined) throw new Error(`Bug: no refund ${refundId}`);
-    return refund;
-  }
-
-  private decided({ id: refundId, status }: Refund): RefundProgress | undefined {
-    if (status === 'succeeded') return { refundId, status };
-    const open = this.openCases.find((one) => one.refundId === refundId);
-    return status === 'failed' && open !== undefined ? { refundId, status, caseId: open.id } : undefined;
-  }
-
-  /** Writes what the gateway says of a refund. */
-  private record(refund: Refund): RefundProgress {
-    const { id: refundId, said } = refund;
-    if (said === undefined) return { refundId, status: 'unsent' };
-    if (refund.byHand) return { refundId, status: 'succeeded' };
-    if (said === 'failed') {
-      refund.status = 'failed';
-      this.move(refund, ['refunding', 'refunded'], 'needs_attention');
-      return { refundId, status: 'failed', caseId: this.openCase(refund, 'refund-failed') };
-    }
-    if (refund.status !== said) {
-      refund.status = said;
-      if (said === 'pending') this.move(refund, [], 'refunding');
-      else this.recordRefunded(refund);
-    }
-    return { refundId, status: said };
-  }
-
-  private recordRefunded(refund: Refund): void {
-    refund.status = 'succeeded';
-    for (const one of this.openCases) {
-      if (one.refundId === refund.id && one.kind === 'refund-overdue') one.resolution = 'mark-settled';
-    }
-    this.move(refund, ['refunding', 'needs_attention'], 'refunded');
-  }
-
-  private move(refund: Refund, from: readonly AttemptStatus[], to: AttemptStatus): void {
-    this.change(refund.owed && from.includes(this.status) ? { status: to } : {});
-  }
-
-  private openCase({ id: refundId }: Refund, kind: Case['kind']): string {
-    const open = this.openCases.find((one) => one.refundId === refundId);
-    if (open !== undefined) return open.id;
-    const id = `${this.bookingId}/case/${this.cases.length + 1}`;
-    this.cases.push({ id, refundId, kind });
-    return id;
   }
 
   // What happens at the gateway.
@@ -371,12 +250,6 @@ export class Model {
       // A gateway knows no decline after the money.
       else if (object.charges === 0) object.declines += 1;
     }
-  }
-
-  /** The newest refund that was sent turns. What failed is dead; what succeeded may still fail. */
-  refundTurns(to: 'succeeded' | 'failed'): void {
-    const refund = this.refunds.findLast(({ said }) => said !== undefined && said !== 'failed');
-    if (refund !== undefined) refund.said = to;
   }
 
   /** What is still processed comes to its end. */

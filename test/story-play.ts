@@ -194,7 +194,7 @@ export class Play {
       this.model.processed(this.list.lastly);
       // A person takes days: everybody is answered before.
       if (this.#unanswered > 0) continue;
-      for (const { id } of this.model.openCases) {
+      for (const { id } of this.model.refunds.openCases) {
         if (asked.has(id)) continue;
         asked.add(id);
         await this.signal(handle, resolveCaseSignal.name, {
@@ -251,7 +251,7 @@ export class Play {
         model.customerActs(command.act, command.oldest);
         return this.ring(handle, command.rings);
       case 'refund turns':
-        model.refundTurns(command.to);
+        model.refunds.turn(command.to);
         return this.ring(handle, command.rings);
       case 'ring':
         return this.ring(handle, command.by);
@@ -292,7 +292,8 @@ export class Play {
   }
 
   private async resolve(handle: WorkflowHandle, action: string): Promise<void> {
-    const caseId = this.model.openCases[0]?.id ?? this.model.cases.at(-1)?.id ?? 'cas_unknown';
+    const caseId =
+      this.model.refunds.openCases[0]?.id ?? this.model.refunds.cases.at(-1)?.id ?? 'cas_unknown';
     await this.signal(handle, resolveCaseSignal.name, { caseId, action, by: 'an operator' });
   }
 
