@@ -24,7 +24,8 @@ export function untrueHistory(play: Play): string[] {
   const found: string[] = [];
   const last = events.at(-1)?.eventType;
   if (last !== EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED) {
-    found.push(`the last event is ${EventType[last ?? 0]}`);
+    const lately = events.slice(-8).map(({ eventType }) => EventType[eventType ?? 0]);
+    found.push(`it was not completed: ${lately.join()}`);
   }
   for (const { workflowTaskFailedEventAttributes: failed } of events) {
     // A signal that came while the workflow completed: the task is done again with it.

@@ -23,8 +23,8 @@ import { Model } from './story-model';
 const quietMs = 40;
 /** Ms between two looks at what is left to be brought to an end. */
 const lookMs = 50;
-/** Ms after which a story that did not end is stuck. The longest take some 5 s; machines are slow at times. */
-const stuckMs = 45_000;
+/** Ms after which a story that did not end is stuck. The longest take some 5 s, and 30 more where a server loses a task. */
+const stuckMs = 90_000;
 /** How often a client asks again that got no answer within the API's 8 s. */
 const asksMax = 5;
 
