@@ -2,7 +2,7 @@
  * The controls of `story-model.test.ts`: a story that was changed in one place is found out by random lists. Without these, a
  * model that is always content could be one that looks at nothing.
  */
-import { playMany, type Plan } from './story-play-many';
+import { playMany, type Failure, type Plan } from './story-play-many';
 import { openStage, type Change, type Stage } from './story-stage';
 import { isLong } from './tiers';
 
@@ -46,7 +46,7 @@ const faults: [fault: string, seed: number, changes: Change[], found: RegExp][] 
         'givingBack = false;\n            standing = { ...(await (0, steps_1.lookUp)(bookingId)), refundIds: [] };',
       ],
     ],
-    /refund .* was left failed/,
+    /refund .* was left|case .* was left open/,
   ],
 ];
 
@@ -58,11 +58,12 @@ test.each(faults)(
   async (_, seed, changes, found) => {
     const openedStage = await openStage(changes);
     stage = openedStage;
-    const failure = await playMany(openedStage, {
-      runs: listsMax,
-      shrink: false,
-      ...(isLong ? {} : { seed }),
-    });
+    let failure: Failure | undefined;
+    // Where a changed story is found out by another of its consequences first, other lists are played.
+    for (let more = 0; more < 5 && !found.test(failure?.untrue ?? ''); more += 1) {
+      const plan = { runs: listsMax, shrink: false, ...(isLong ? {} : { seed: seed + more }) };
+      failure = await playMany(openedStage, plan);
+    }
     expect(failure?.untrue).toMatch(found);
     if (failure === undefined) return;
     const again: Plan = { runs: 1, seed: failure.seed, path: failure.path, shrink: false };
