@@ -46,6 +46,14 @@ export function isOpen(status: AttemptStatus): boolean {
 }
 
 /**
+ * What a retry means that was wished while the attempt was open, once something is decided: granted where it is paid, maybe
+ * by this very wish, of which Temporal forgets a first run when a signal comes as the workflow ends; else the attempt is over.
+ */
+export function retryVerdict(status: AttemptStatus): 'granted' | 'attempt-over' {
+  return status === 'expired' || status === 'canceled' || status === 'failed' ? 'attempt-over' : 'granted';
+}
+
+/**
  * What canceling means once something is decided: granted where it is so already, or on its way; by the offering's policy
  * where the booking stands; refused where a person must decide; else the attempt is over.
  */

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils';
 import type { temporal } from '@temporalio/proto';
-import { Worker } from '@temporalio/worker';
+import { Worker, type WorkflowBundleOption } from '@temporalio/worker';
 import { makeDataConverter } from '../src/payloads';
 import type { World } from './world';
 
@@ -18,7 +18,7 @@ export const bundle = { codePath: join(__dirname, '..', 'dist', 'workflow-bundle
 /** Replays the history of this run at once, and keeps it when told to. */
 export async function keepHistory(world: World, name: string, workflowId: string): Promise<History> {
   const history = await world.temporal.workflow.getHandle(workflowId).fetchHistory();
-  expect(await misfits(bundle.codePath, [[name, history]])).toEqual([]);
+  expect(await misfits(bundle, [[name, history]])).toEqual([]);
   if (process.env['RECORD_HISTORIES'] === '1') {
     mkdirSync(kept, { recursive: true });
     // Who ran it is this machine's business; the worker's own queue bears its name, too.
@@ -43,14 +43,14 @@ export function count(history: History, type: temporal.api.enums.v1.EventType): 
  * @param keys those that sealed their payloads
  */
 export async function misfits(
-  codePath: string,
+  workflowBundle: WorkflowBundleOption,
   histories: Iterable<[string, History]>,
   keys: string[] = [],
 ): Promise<string[]> {
   const list = [...histories].map(([workflowId, history]) => ({ workflowId, history }));
   const found: string[] = [];
   const dataConverter = makeDataConverter(keys);
-  const results = Worker.runReplayHistories({ workflowBundle: { codePath }, dataConverter }, list);
+  const results = Worker.runReplayHistories({ workflowBundle, dataConverter }, list);
   for await (const { workflowId, error } of results) if (error !== undefined) found.push(workflowId);
   return found;
 }

@@ -338,7 +338,7 @@ describe('replay', () => {
   it('Every kept history replays', async () => {
     const histories = keptHistories();
     expect(histories.length).toBeGreaterThanOrEqual(19);
-    expect(await misfits(bundle.codePath, histories)).toEqual([]);
+    expect(await misfits(bundle, histories)).toEqual([]);
   });
 
   it('Kept histories tell nothing of the machine they were recorded on', () => {
@@ -357,7 +357,7 @@ describe('replay', () => {
       await pay(sealed, booking);
       await outcomeOf(sealed, booking.id);
       const handle = sealed.temporal.workflow.getHandle(bookingWorkflowId(booking.id));
-      expect(await misfits(bundle.codePath, [['sealed', await handle.fetchHistory()]], keys)).toEqual([]);
+      expect(await misfits(bundle, [['sealed', await handle.fetchHistory()]], keys)).toEqual([]);
     } finally {
       await sealed.stop();
     }
@@ -383,7 +383,7 @@ describe('replay', () => {
       });
       const codePath = join(changed, 'bundle.js');
       writeFileSync(codePath, code);
-      const red = await misfits(codePath, keptHistories());
+      const red = await misfits({ codePath }, keptHistories());
       expect(red).toContain('book-confirmed.json');
       expect(red).not.toContain('book-refused.json');
     } finally {

@@ -208,6 +208,15 @@ describe('a retry that names another way to pay', () => {
     ]);
   });
 
+  test('pays from the wallet once, and a second run for the same wish is told so', async () => {
+    await fillWallets(db, ['ada'], 2_000);
+    const id = await start('card');
+    expect(await retry(id, 'wallet')).toMatchObject({ status: 'confirmed', method: 'wallet' });
+    const { version } = await attempt(id);
+    expect(await retry(id, 'wallet')).toMatchObject({ status: 'confirmed', version });
+    expect(await balanceOf(db, 'ada')).toBe(1_300);
+  });
+
   test('is refused for want of funds, and the old object stays payable', async () => {
     await fillWallets(db, ['ada'], 699);
     const id = await start('card');

@@ -92,7 +92,8 @@ export interface WorldOptions {
 const jwtSecret = 'a secret for tests only, long enough for HS256';
 
 let runtimeInstalled = false;
-function quietRuntime(): void {
+/** Keeps the SDK from writing what tests cause on purpose. */
+export function quietRuntime(): void {
   if (runtimeInstalled) return;
   runtimeInstalled = true;
   Runtime.install({

@@ -41,6 +41,8 @@ export interface Standing {
   /** Ms until the payment window ends, by PostgreSQL's clock; 0 when it has ended or was never opened. */
   windowMs: number;
   failure?: FailureType;
+  /** The way to pay that was chosen last; missing for what is free. */
+  method?: string;
   /** Refunds that have not reached their end. */
   refundIds: string[];
 }
@@ -58,10 +60,11 @@ export async function readStanding(db: Knex, bookingId: string): Promise<Standin
       version: number;
       window_ms: number;
       failure: string | null;
+      method: string | null;
       refund_ids: string[];
     }[];
   }>(
-    `SELECT a.status, a.version, a.failure ->> 'type' AS failure,
+    `SELECT a.status, a.version, a.failure ->> 'type' AS failure, a.method,
        greatest(0, coalesce(ceil(extract(epoch FROM a.expires_at - now()) * 1000), 0))::integer AS window_ms,
        array(SELECT r.id FROM refunds r JOIN payments p ON p.id = r.payment_id
          WHERE p.booking_id = a.booking_id AND r.status <> 'succeeded' ORDER BY r.created_at, r.id) AS refund_ids
@@ -76,6 +79,7 @@ export async function readStanding(db: Knex, bookingId: string): Promise<Standin
     windowMs: row.window_ms,
     refundIds: row.refund_ids,
     ...(row.failure === null ? {} : { failure: row.failure as FailureType }),
+    ...(row.method === null ? {} : { method: row.method }),
   };
 }
 

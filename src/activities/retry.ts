@@ -4,6 +4,7 @@
  */
 import type { Knex } from 'knex';
 import type { AttemptRow, TryRow } from '../database';
+import { isOpen, retryVerdict } from '../booking';
 import type { FailureType } from '../failures';
 import {
   gatewayNamed,
@@ -61,7 +62,8 @@ export function retryActivities(deps: Dependencies) {
     const attempt = await lockAttempt(trx, bookingId);
     if (attempt === undefined) throw new Error(`Bug: no attempt ${bookingId}`);
     if (attempt.status === 'processing') return 'not-retryable';
-    if (attempt.status !== 'awaiting_payment') return 'attempt-over';
+    if (!isOpen(attempt.status))
+      return retryVerdict(attempt.status) === 'granted' ? 'as it is' : 'attempt-over';
     const newest = await newestTry(trx, bookingId);
     const method = wanted ?? newest.gateway;
     const changes = method !== newest.gateway;

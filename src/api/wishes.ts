@@ -1,7 +1,7 @@
 /** What the owner of an attempt may wish: another try, to be looked at now, the end. The workflow decides; the record tells. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { z } from 'zod';
-import { cancelVerdict, isOpen, walletMethod, type AttemptStatus } from '../booking';
+import { cancelVerdict, isOpen, retryVerdict, walletMethod, type AttemptStatus } from '../booking';
 import {
   bookingWorkflowId,
   cancelUpdate,
@@ -22,9 +22,6 @@ type AskedAbout<B extends z.ZodType> = Asked<{ id: string }, undefined, z.output
 
 /** How long a ring may take to be durable, in ms. */
 const ringWithinMs = 5_000;
-
-/** Ends at which no money had come. */
-const withoutMoney: ReadonlySet<AttemptStatus> = new Set(['expired', 'canceled', 'failed']);
 
 /** Makes the handlers of `…/retry`, `…/return` and `…/cancel`. */
 export function makeWishes(deps: ApiDependencies) {
@@ -50,7 +47,7 @@ export function makeWishes(deps: ApiDependencies) {
     if (outcome.kind === 'over' && isOver(now)) {
       // It ended while the wish was under way. What was paid meanwhile, from the wallet by this very wish or at the old
       // gateway, is what the customer wanted: Temporal drops the answer when a ring comes as the workflow ends.
-      if (withoutMoney.has(now.record.status)) throw new Problem('attempt-over');
+      if (retryVerdict(now.record.status) === 'attempt-over') throw new Problem('attempt-over');
       return show(deps, asked, now);
     }
     answer(deps, asked, outcome, now);

@@ -22,7 +22,7 @@ import {
 import { ApplicationFailureCategory } from '@temporalio/common';
 import type { Refusal, Standing } from '../activities/dependencies';
 import type { Opened } from '../activities/open';
-import { cancelVerdict, isOpen, type AttemptStatus, type Outcome } from '../booking';
+import { cancelVerdict, isOpen, retryVerdict, type AttemptStatus, type Outcome } from '../booking';
 import type { FailureType } from '../failures';
 import { giveBack } from './give-back';
 import { openInbox } from './inbox';
@@ -81,12 +81,14 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   const wishes: Wish[] = [];
   let standing: Standing | undefined;
   let shown: AttemptStatus = 'awaiting_payment';
+  let calling = false;
+  let givingBack = false;
   let method = input.request.payment?.method;
 
   setHandler(
     openUpdate,
     async () => {
-      await condition(() => standing !== undefined);
+      await patiently(() => standing !== undefined);
       if (standing === undefined) throw new Error('Bug: answered before opened');
       return answerOf(standing);
     },
@@ -108,8 +110,11 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   cancelRequested.catch(() => wishes.push({ kind: 'cancel' }));
 
   async function grant(wish: Wish): Promise<Answer> {
-    wishes.push(wish);
-    await condition(() => wish.answer !== undefined);
+    // Money may take weeks to go back; nobody waits that long to hear that they came too late. What the story knows is enough: a
+    // look of the handler's own, beside those of the story, would not replay in the order it was played in.
+    if (givingBack && standing !== undefined) wish.answer = afterTheEnd(wish, { ...standing, status: shown });
+    else wishes.push(wish);
+    await patiently(() => wish.answer !== undefined);
     if (wish.answer === undefined || 'refused' in wish.answer) {
       throw refusal(wish.answer?.refused ?? 'attempt-over');
     }
@@ -121,13 +126,14 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
     return { status: now.status, version: now.version, startedBy: input.requestId };
   }
 
-  function show(status: AttemptStatus): void {
+  /** @param call whether a person is needed; also for money that came beside what the status tells of */
+  function show(status: AttemptStatus, call = status === 'needs_attention'): void {
     setCurrentDetails(whereTheMoneyIs[status]);
-    if (status === shown) return;
-    shown = status;
+    if (status === shown && call === calling) return;
+    [shown, calling] = [status, call];
     upsertSearchAttributes([
       { key: searchAttributes.bookingStatus, value: status },
-      { key: searchAttributes.needsAttention, value: status === 'needs_attention' },
+      { key: searchAttributes.needsAttention, value: call },
     ]);
   }
 
@@ -153,7 +159,8 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
     try {
       const retried = await retryPayment(bookingId, wish.method);
       wish.answer = retried;
-      if (!('refused' in retried)) showMethod(wish.method);
+      // Histories from before a standing told its method have it from the wish.
+      if (!('refused' in retried)) showMethod(retried.method ?? wish.method);
       return 'refused' in retried ? await lookUp(bookingId) : retried;
     } catch {
       // The gateway did not answer in time. The try stands in its row; the next retry, or the end of the window, goes on with it.
@@ -171,13 +178,18 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   // nothing that arrived in time is overlooked.
   for (;;) {
     show(standing.status);
+    showMethod(standing.method);
     const wish = wishes.shift();
     const [refundId] = standing.refundIds;
     if (wish !== undefined) {
       standing = await deal(wish, standing);
     } else if (refundId !== undefined) {
       const refunding = standing.status === 'refunding' || standing.status === 'needs_attention';
-      await giveBack(inbox, refundId, (state) => show(refunding ? state : shown));
+      givingBack = true;
+      await giveBack(inbox, refundId, (state) =>
+        show(refunding ? state : shown, state === 'needs_attention'),
+      );
+      givingBack = false;
       standing = await lookUp(bookingId);
     } else if (inbox.rang()) {
       standing = await settle(bookingId, inbox.takeRings());
@@ -201,7 +213,9 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
 
   async function paidOrStirred(windowMs: number): Promise<boolean> {
     if (windowMs <= 0) return stirred();
-    return condition(stirred, windowMs, { summary: 'The payment window' });
+    const inTime = await condition(stirred, windowMs, { summary: 'The payment window' });
+    // A "cancel" in the UI that comes with the end of the timer is heard only after it.
+    return inTime || stirred();
   }
 }
 
@@ -212,6 +226,11 @@ async function openOrGiveUp(input: BookInput): Promise<Opened> {
     // Ten minutes without a gateway. What was refused for good is in the row already; this writes only what is missing.
     return patient.giveUpOpening.executeWithOptions({ summary: 'No gateway: end the attempt' }, [input]);
   }
+}
+
+/** Waits in a handler. Handlers run in the root scope, which an operator's "cancel" in the UI cancels. */
+function patiently(holds: () => boolean): Promise<void> {
+  return CancellationScope.nonCancellable(() => condition(holds));
 }
 
 /** What a failed start may have left at the gateway is closed. After 20 hours its key is forgotten, and nobody can pay it anyway. */
@@ -230,7 +249,7 @@ function refuseOtherBody(input: BookInput, requestHash: string): void {
 
 /** The answer to a wish that comes too late. */
 function afterTheEnd(wish: Wish, now: Standing): Standing | Refusal {
-  const verdict = wish.kind === 'retry' ? 'attempt-over' : cancelVerdict(now.status);
+  const verdict = wish.kind === 'retry' ? retryVerdict(now.status) : cancelVerdict(now.status);
   // Who cancels an unpaid attempt that is booked meanwhile is told so; undoing a booking is another wish.
   return verdict === 'granted' || verdict === 'by-policy' ? now : { refused: verdict };
 }

@@ -1,0 +1,99 @@
+/** What the history of a list's workflow must not show. */
+import { arrayFromPayloads, defaultPayloadConverter } from '@temporalio/common';
+import { decodeTypedSearchAttributes } from '@temporalio/common/lib/converter/payload-search-attributes';
+import { temporal } from '@temporalio/proto';
+import { isOpen, type AttemptStatus } from '../src/booking';
+import { calledOffSignal } from '../src/workflows/messages';
+import type { Play } from './story-play';
+
+const { EventType, WorkflowTaskFailedCause } = temporal.api.enums.v1;
+type Event = temporal.api.history.v1.IHistoryEvent;
+
+/**
+ * Most events of a list: those of an attempt whose activities all went ill; for each command a message, a workflow task and an
+ * activity; for each refund its sending, a reading and a case; for each look at what is still processed a timer and the look.
+ * The longest lists seen cost five sixths of it.
+ */
+function eventsMost({ sent, model }: Play): number {
+  return 30 + 8 * sent + 20 * model.refunds.all.length + 8 * model.unrungLooks;
+}
+
+/** Names what is untrue of the story as Temporal wrote it down. */
+export function untrueHistory(play: Play): string[] {
+  const events = play.history.events ?? [];
+  const found: string[] = [];
+  const last = events.at(-1)?.eventType;
+  if (last !== EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED) {
+    const lately = events.slice(-8).map(({ eventType }) => EventType[eventType ?? 0]);
+    found.push(`it was not completed: ${lately.join()}`);
+  }
+  for (const { workflowTaskFailedEventAttributes: failed } of events) {
+    // A signal that came while the workflow completed: the task is done again with it.
+    if (failed && failed.cause !== WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND) {
+      found.push(`a workflow task failed: ${failed.failure?.message}`);
+    }
+  }
+  if (events.length > eventsMost(play)) found.push(`${events.length} events`);
+  return [...found, ...endsAfterTheEnd(events), ...wishesForgotten(events), ...whatIsShown(play, events)];
+}
+
+const read = (payloads: temporal.api.common.v1.IPayload[] | null | undefined): unknown[] =>
+  arrayFromPayloads(defaultPayloadConverter, payloads);
+
+/** What an activity answered, where this event is its answer. A local one's is in a marker. */
+function answerIn(event: Event): unknown {
+  const { activityTaskCompletedEventAttributes: regular, markerRecordedEventAttributes: marker } = event;
+  return read(regular?.result?.payloads ?? marker?.details?.['result']?.payloads)[0];
+}
+
+/** Nothing is ended of which the story was told that it is decided. What a workflow task that failed was told is forgotten. */
+function endsAfterTheEnd(events: readonly Event[]): string[] {
+  const found: string[] = [];
+  let told: AttemptStatus | undefined;
+  for (const event of events) {
+    const answer = answerIn(event) as { status?: AttemptStatus; version?: number } | null | undefined;
+    if (answer?.version !== undefined) told = answer.status;
+    const ends = event.activityTaskScheduledEventAttributes?.activityType?.name === 'end';
+    if (ends && (told === undefined || !isOpen(told)))
+      found.push(`end was called of what is ${told} already`);
+  }
+  return found;
+}
+
+/** Whoever wished that it ends is served before the end of the window. */
+function wishesForgotten(events: readonly Event[]): string[] {
+  let wished = false;
+  for (const event of events) {
+    const signal = event.workflowExecutionSignaledEventAttributes?.signalName;
+    wished ||=
+      signal === calledOffSignal.name || Boolean(event.workflowExecutionCancelRequestedEventAttributes);
+    const scheduled = event.activityTaskScheduledEventAttributes;
+    if (scheduled?.activityType?.name !== 'end') continue;
+    const [, outcome] = read(scheduled.input?.payloads);
+    if (outcome === 'expired')
+      return wished ? ['a wish to end it came before the end of the window, which was first'] : [];
+    wished = false;
+  }
+  return [];
+}
+
+/** What search attributes say, at the end and while a person is asked. */
+function whatIsShown({ model }: Play, events: readonly Event[]): string[] {
+  const found: string[] = [];
+  const shown = new Map<string, unknown>();
+  for (const event of events) {
+    const set =
+      event.workflowExecutionStartedEventAttributes?.searchAttributes ??
+      event.upsertWorkflowSearchAttributesEventAttributes?.searchAttributes;
+    for (const { key, value } of decodeTypedSearchAttributes(set?.indexedFields).getAll())
+      shown.set(key.name, value);
+    const asked = event.activityTaskScheduledEventAttributes?.activityType?.name === 'resolveCase';
+    if (asked && shown.get('NeedsAttention') !== true)
+      found.push('a person was asked, and nobody called one');
+  }
+  const meant = { BookingStatus: model.status, NeedsAttention: false, Gateway: model.method };
+  for (const [name, value] of Object.entries(meant)) {
+    if (shown.get(name) !== value) found.push(`${name} shows ${String(shown.get(name))}, not ${value}`);
+  }
+  return found;
+}
