@@ -16,5 +16,6 @@ module.exports = {
   globalTeardown: '<rootDir>/test/servers-down.ts',
   // Two cores, and one more: much of a test is waiting, for timers, restarts and gateways that hang.
   maxWorkers: 3,
-  testTimeout: 60_000,
+  // Most of them end in seconds. A machine that is busy with something else makes none of them wrong.
+  testTimeout: 240_000,
 };

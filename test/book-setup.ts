@@ -131,7 +131,7 @@ export class Shopper {
   }
 
   /** Follows the status as a front end does, by waiting on the server, until it is as wished. */
-  async until(id: string, wished: string | ((now: Json) => boolean), ms = 20_000): Promise<Json> {
+  async until(id: string, wished: string | ((now: Json) => boolean), ms = 60_000): Promise<Json> {
     const isSo =
       typeof wished === 'string' ? (now: Json): boolean => now.status === wished : (now: Json) => wished(now);
     const end = Date.now() + ms;

@@ -91,7 +91,7 @@ test('of 1,000 payments five differ: five cases, of another kind or detail each;
   expect(await compareDay(world, clean)).toMatchObject([{ payments: 0, refunds: 0, caseIds: [] }]);
   expect(await compareDay(world, nextDay)).toMatchObject([{ caseIds: [] }]);
   expect(await findings(world, 5)).toHaveLength(5);
-}, 180_000);
+});
 
 test('a refund that failed at the gateway, and nobody told us, becomes its own case', async () => {
   const [one] = await live(world, 1, noon, { disposition: 'returned' });

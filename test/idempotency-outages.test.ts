@@ -22,7 +22,7 @@ describe('Temporal killed and restarted', () => {
     const cli = await findTemporalCli(() => undefined);
     ({ address } = await startTemporalServer(processes, cli, { ui: false, folder }));
     world = await startWorld({ windowSeconds: 5, worker: false, temporalAddress: address });
-  }, 120_000);
+  });
   afterAll(async () => {
     try {
       await world.stop();
@@ -69,7 +69,7 @@ describe('Temporal killed and restarted', () => {
       body: { id: grace.bookingId('key') },
     });
     await worker.stop();
-  }, 120_000);
+  });
 
   test('a webhook that comes meanwhile is told to come again, and its payment is a booking', async () => {
     const worker = await world.startWorker();
@@ -90,7 +90,7 @@ describe('Temporal killed and restarted', () => {
     await ada.until(booking.id, 'confirmed', 40_000);
     expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
     await worker.stop();
-  }, 120_000);
+  });
 });
 
 describe('PostgreSQL away', () => {
@@ -120,7 +120,7 @@ describe('PostgreSQL away', () => {
     await ada.until(id, 'confirmed');
     await expectOneEnd(world, id);
     expect((await tracesOf(world, id)).intents).toHaveLength(1);
-  }, 120_000);
+  });
 
   test('a payment is heard and settles when PostgreSQL is back', async () => {
     const ada = new Shopper(world);
@@ -142,5 +142,5 @@ describe('PostgreSQL away', () => {
     });
     await ada.until(booking.id, 'confirmed', 30_000);
     expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
-  }, 120_000);
+  });
 });

@@ -139,7 +139,7 @@ describe('the same key and body', () => {
     expect(await again()).toMatchObject({ status: 200, body: { status: 'confirmed' } });
     await expectOtherBodyRefused();
     expect((await tracesOf(world, booking.id)).charges).toBe(1);
-  }, 90_000);
+  });
 });
 
 test('the same key of another customer is an attempt of his own', async () => {

@@ -105,7 +105,7 @@ beforeAll(async () => {
   });
   const messages = JSON.parse(output) as string[][];
   rows.forEach((row, n) => said.set(row, messages[n] ?? []));
-}, 120_000);
+});
 
 function expectRow(row: Row): void {
   const messages = said.get(row);

@@ -174,4 +174,4 @@ test('reading, waiting and following write nothing', async () => {
   }
   expect((await api.call('GET', `/v1/bookings/${id}?wait=1&after=1`, { token: ada })).status).toBe(304);
   expect(await traces()).toEqual(before);
-}, 120_000);
+});

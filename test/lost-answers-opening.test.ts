@@ -67,7 +67,7 @@ test.each(cases)(
       const bookingId = newBookingId();
       await at.fault(kind, 'open', bookingId, null);
       const attempt = await startAttempt(world, { bookingId, method });
-      await reaches(world, bookingId, 'failed', 30_000);
+      await reaches(world, bookingId, 'failed', 90_000);
       await at.clearFaults();
       expect(await outcomeOf(attempt)).toBe('failed');
       expect(await attemptRow(world, bookingId)).toMatchObject({ failure: { type: 'gateway-unavailable' } });

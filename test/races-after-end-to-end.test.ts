@@ -64,7 +64,7 @@ test('a customer who cancels three times while the payment settles: what they ar
     },
     rounds,
   );
-}, 60_000);
+});
 
 test('a customer who cancels six times at once, and a provider who calls it off meanwhile: one refund', async () => {
   await playRounds(
@@ -81,7 +81,7 @@ test('a customer who cancels six times at once, and a provider who calls it off 
     },
     rounds,
   );
-}, 60_000);
+});
 
 test('an offering called off while 20 customers pay: who paid gets all of it back once, nobody else can pay', async () => {
   const seen = new Set<string>();
@@ -118,7 +118,7 @@ test('an offering called off while 20 customers pay: who paid gets all of it bac
     rounds,
   );
   expect([...seen].sort()).toEqual(['canceled', 'refunded']);
-}, 120_000);
+});
 
 describe('a refund’s webhook and the payment watch find at the same moment', () => {
   /** A refund that Stripe still works on, of a canceled booking or of money that bought nothing. */
@@ -182,7 +182,7 @@ describe('a refund’s webhook and the payment watch find at the same moment', (
       });
       expect(await casesOf(world, id)).toEqual([]);
     }
-  }, 60_000);
+  });
 
   test('that it failed: one case, and the refund that its operator sends anew is the only one', async () => {
     for (let round = 0; round < rounds; round += 1) {
@@ -207,5 +207,5 @@ describe('a refund’s webhook and the payment watch find at the same moment', (
       });
       expect(await casesOf(world, id)).toMatchObject([{ kind: 'refund-failed', resolved_by: 'olga' }]);
     }
-  }, 60_000);
+  });
 });

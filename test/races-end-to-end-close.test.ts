@@ -107,7 +107,7 @@ describe('with the payment closed, or left to the watch, before the attempt ends
       );
       expect(results).toHaveLength(rounds);
       expectAllKept(gatewayOf(hasty, method).closes, results, 'expired');
-    }, 120_000);
+    });
 
     test('who pays while canceling is told what it came to, and is confirmed, cannot pay, or has the money back', async () => {
       const results = await playRounds(
@@ -131,7 +131,7 @@ describe('with the payment closed, or left to the watch, before the attempt ends
       );
       expect(results).toHaveLength(rounds);
       expectAllKept(gatewayOf(world, method).closes, results, 'canceled');
-    }, 120_000);
+    });
   });
 });
 
@@ -170,4 +170,4 @@ test('control: with the attempt ended before its payment is closed, who pays mea
   } finally {
     await world.stop();
   }
-}, 60_000);
+});

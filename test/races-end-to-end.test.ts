@@ -83,7 +83,6 @@ test.each([...gatewayNames, 'wallet'] as const)(
     );
     expect(results).toEqual(Array.from({ length: roundsAt(method) }, () => [confirmed, loserOf(method)]));
   },
-  120_000,
 );
 
 test('control: without the row lock and the rule of the seat both are told that the seat is theirs', async () => {
@@ -136,7 +135,7 @@ describe.each(gatewayNames)('%s', (method) => {
       rounds,
     );
     expect(results).toEqual(Array.from({ length: rounds }, () => ({ heardBy: 'attempt', ...confirmed })));
-  }, 120_000);
+  });
 
   test('20 copies of one webhook at once: each is answered 200, one booking, one message', async () => {
     const at = gatewayOf(world, method);
@@ -164,5 +163,5 @@ describe.each(gatewayNames)('%s', (method) => {
     expect(results).toEqual(
       Array.from({ length: rounds }, () => ({ answers: [200], heard: 1, ...confirmed })),
     );
-  }, 120_000);
+  });
 });

@@ -116,7 +116,7 @@ test('cards and wallets for two seats: two are booked, cards get their money bac
     },
     rounds,
   );
-}, 120_000);
+});
 
 test('carts of the same three slots in different order: one has all, the other nothing', async () => {
   await playRounds(
@@ -135,7 +135,7 @@ test('carts of the same three slots in different order: one has all, the other n
     },
     rounds,
   );
-}, 120_000);
+});
 
 test('one cart paid twice, by two cards or by card and wallet: one booking', async () => {
   await playRounds(
@@ -154,7 +154,7 @@ test('one cart paid twice, by two cards or by card and wallet: one booking', asy
     },
     rounds,
   );
-}, 120_000);
+});
 
 test('a held seat is its holder’s while the hold lasts, and anybody’s after it', async () => {
   await playRounds(
@@ -175,7 +175,7 @@ test('a held seat is its holder’s while the hold lasts, and anybody’s after 
     },
     rounds,
   );
-}, 120_000);
+});
 
 test('who cancels a held seat and begins anew at once has one hold at most, and a window to pay in', async () => {
   await playRounds(
@@ -193,7 +193,7 @@ test('who cancels a held seat and begins anew at once has one hold at most, and 
     },
     rounds,
   );
-}, 120_000);
+});
 
 test('ten payments at once from a wallet for three: three are booked', async () => {
   await playRounds(
@@ -208,7 +208,7 @@ test('ten payments at once from a wallet for three: three are booked', async () 
     },
     rounds,
   );
-}, 120_000);
+});
 
 test('five attempts of one customer where two seats are the limit: two are booked', async () => {
   await playRounds(
@@ -224,4 +224,4 @@ test('five attempts of one customer where two seats are the limit: two are booke
     },
     rounds,
   );
-}, 120_000);
+});

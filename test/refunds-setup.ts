@@ -71,7 +71,7 @@ export async function attemptRow(world: World, bookingId: string): Promise<Attem
 }
 
 /** Waits until the attempt can be paid; gives the intent's id. */
-export async function payable(world: World, bookingId: string, ms = 30_000): Promise<string> {
+export async function payable(world: World, bookingId: string, ms = 90_000): Promise<string> {
   return eventually(
     `a payment object of ${bookingId}`,
     async () => {
@@ -131,7 +131,7 @@ export async function reaches(
   world: World,
   bookingId: string,
   status: AttemptRow['status'],
-  ms = 30_000,
+  ms = 90_000,
 ): Promise<AttemptRow> {
   return eventually(
     `${bookingId} ${status}`,
@@ -144,7 +144,7 @@ export async function reaches(
 }
 
 /** Waits for the workflow's own end. */
-export async function outcomeOf(attempt: Attempt, ms = 45_000): Promise<Outcome> {
+export async function outcomeOf(attempt: Attempt, ms = 120_000): Promise<Outcome> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${attempt.bookingId} did not end within ${ms} ms`)), ms);

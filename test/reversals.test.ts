@@ -137,7 +137,7 @@ describe.each(orders)('of money that we owe, told %s', (order) => {
       ['canceled-by-customer', 'succeeded', priceMinor - 700],
       ['external', 'succeeded', 700],
     ]);
-  }, 90_000);
+  });
 
   test('in part, once it failed: the case asks for the rest, and a retry sends that', async () => {
     const booked = await owed('failed', 60);

@@ -96,7 +96,7 @@ test('webhook, browser and 20 status polls at one instant, 20 rounds: one bookin
       payments: [['captured', 'booked', priceMinor]],
     })),
   );
-}, 120_000);
+});
 
 test('control: with a status poll that books by itself, as in the story, and no guards under it, one payment books twice', async () => {
   const at = await atPhonepe();

@@ -288,7 +288,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | undefined | false>,
-  ms = 15_000,
+  ms = 60_000,
 ): Promise<T> {
   const until = Date.now() + ms;
   for (;;) {
