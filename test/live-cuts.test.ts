@@ -159,7 +159,7 @@ describe('a connection that is dead without a word', () => {
     await new Promise((resolve) => setTimeout(resolve, 3_000));
     expect(beats).toHaveBeenCalledTimes(1);
     needed = true;
-    await eventually('beats', async () => beats.mock.calls.length > 2);
+    await eventually('beats', async () => beats.mock.calls.length > 5);
     listener.close();
   });
 });
