@@ -189,6 +189,12 @@ describe('payments of an order', () => {
       says[path] = list([payment(1, { captured: false, ...change })]);
       return gateway.read('order_1');
     };
+    const unexplained = {
+      status: 'failed',
+      error_code: 'BAD_REQUEST_ERROR',
+      error_reason: 'payment_failed',
+    } as const;
+    expect(await seen(unexplained)).not.toHaveProperty('code');
     expect(await seen({ status: 'failed', error_code: 'BAD_REQUEST_ERROR', error_reason: 'incorrect_otp' })).toMatchObject({
       status: 'failed', failureRef: 'pay_1-1', code: 'incorrect_otp',
     }); // prettier-ignore

@@ -211,8 +211,7 @@ export function failureOf(record: Pick<AttemptRow, 'failure'>): Failure | undefi
   if (failure === null) return undefined;
   const type = isFailureType(failure.type) ? failure.type : 'internal';
   const reason = failure.code?.replaceAll('_', ' ').toLowerCase();
-  // Razorpay's code for any failure says no more than that.
-  const declined = type === 'payment-declined' && reason !== undefined && reason !== 'payment failed';
+  const declined = type === 'payment-declined' && reason !== undefined;
   return {
     type,
     detail:

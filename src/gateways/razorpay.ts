@@ -221,8 +221,12 @@ function orderState(payments: readonly Payment[]): PaymentState {
   return { status: 'unpaid' };
 }
 
+/** The reason that Razorpay gives where it has none: it says no more than the status. */
+const noReason = 'payment_failed';
+
 function failed(payment: Payment, failureRef: string): PaymentState {
-  const code = payment.error_reason ?? payment.error_code;
+  const reason = payment.error_reason ?? payment.error_code;
+  const code = reason === noReason ? undefined : reason;
   return {
     status: 'failed',
     payable: true,
