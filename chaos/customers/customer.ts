@@ -35,7 +35,7 @@ const lateByMs = 3_000;
 /** Over: nothing changes any more without an operator or a cancellation. */
 const isOver = (status: AttemptStatus): boolean => !isOpen(status) && status !== 'refunding';
 
-/** Plays one customer to the end. The record is complete even when it throws nothing useful: `troubles` says the rest. */
+/** Plays one customer to the end. The record is complete however it ends. */
 export async function play(town: Town, wish: Wish, offeringId: string, plannedAt: number): Promise<Visit> {
   const customerId = `customer-${wish.n}`;
   const visit: Visit = {
@@ -53,7 +53,7 @@ export async function play(town: Town, wish: Wish, offeringId: string, plannedAt
     visit.troubles.push(trouble),
   );
   await new Stay(town, client, wish, visit).live().catch((error: unknown) => {
-    visit.troubles.push(`gave up: ${error instanceof Error ? error.message : String(error)}`);
+    visit.gaveUp = error instanceof Error ? error.message : String(error);
   });
   return visit;
 }
@@ -196,9 +196,9 @@ class Stay {
       const path = `/v1/bookings/${booking.id}?wait=${waitSeconds}&after=${booking.version}`;
       const { status, body } = await this.ask('GET', path);
       if (status === 200) this.learn(body as Booking);
+      else if (status !== 304) throw new Error(`reading ${booking.id} was answered ${status}`);
       // Not every design waits with its answer until something is new.
       if (booking.version === this.booking?.version) await sleep(unchangedPauseMs);
-      else if (status !== 304) throw new Error(`reading ${booking.id} was answered ${status}`);
     }
   }
 

@@ -40,8 +40,10 @@ export interface Visit {
   paidAt?: number;
   /** When a cancellation was granted (200). */
   canceledAt?: number;
-  /** What went wrong for the customer until they gave up; a sentence each. */
+  /** Requests that had no answer with a meaning, and were sent again; a sentence each. */
   troubles: string[];
+  /** Why the customer left before the end; missing for everybody who came to one. */
+  gaveUp?: string;
 }
 
 /** A payment object of a gateway. `bookingId` is what the object itself carries. */

@@ -146,14 +146,22 @@ export const wordsStayTrue: Rule = {
 
 export const everyAttemptEnds: Rule = {
   name: 'L1',
-  rule: 'Every attempt has ended: confirmed, refunded, expired, canceled or failed, or a person can see its open case.',
-  look: ({ rows }, stories) =>
-    lookAtEach(rows.attempts, ({ booking_id: bookingId, status }) => {
-      const story = stories.of(bookingId);
-      const seen = status === 'needs_attention' && story !== undefined && openCases(story).length > 0;
-      return unless(isTerminal(status) || seen, () => ({
-        text: `Still ${status}${status === 'needs_attention' ? ', without an open case' : ''}.`,
-        bookingId,
-      }));
-    }),
+  rule: 'Every attempt has ended: confirmed, refunded, expired, canceled or failed, or a person can see its open case; and every customer has come to an end.',
+  look: ({ rows, visits }, stories) =>
+    together(
+      lookAtEach(rows.attempts, ({ booking_id: bookingId, status }) => {
+        const story = stories.of(bookingId);
+        const seen = status === 'needs_attention' && story !== undefined && openCases(story).length > 0;
+        return unless(isTerminal(status) || seen, () => ({
+          text: `Still ${status}${status === 'needs_attention' ? ', without an open case' : ''}.`,
+          bookingId,
+        }));
+      }),
+      lookAtEach(visits, ({ n, bookingId, gaveUp }) =>
+        unless(gaveUp === undefined, () => ({
+          text: `Visit ${n} gave up: ${gaveUp}.`,
+          ...(bookingId && { bookingId }),
+        })),
+      ),
+    ),
 };

@@ -71,6 +71,7 @@ function things(story: Story, { events, workflows }: Evidence): string[] {
   };
   return [
     ...(story.visit?.troubles ?? []).map((trouble) => `trouble: ${trouble}`),
+    ...(story.visit?.gaveUp === undefined ? [] : [`gave up: ${story.visit.gaveUp}`]),
     ...story.objects.map(
       ({ gateway, ref, payable }) => `object ${ref} of ${gateway}${payable ? ', still payable' : ''}`,
     ),
