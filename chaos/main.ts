@@ -4,20 +4,24 @@
  *   npm run chaos -- --tier smoke            600 attempts, 11 faults; the default
  *   npm run chaos -- --tier full             12,000 attempts, 180 faults
  *   npm run chaos -- --attempts 2000 --minutes 2 --start-value 7 --report folder
+ *   npm run chaos -- --previous v1.2         replays every history with that build, too; else with the one before
  *   npm run chaos -- --control all           each safety switched off in turn: its invariant must break
  *   npm run chaos -- --design in-memory      the same against the design that everyone starts with: whom it loses
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { stopOnSignals } from '../dev/processes';
 import { countPayers, runAgainst } from './against';
 import { buildControl, controls, type Control } from './controls';
 import type { Evidence } from './evidence/evidence';
+import { thisBuild } from './evidence/histories';
 import { faults } from './faults/table';
 import { judge } from './judge/judge';
 import type { Verdict } from './judge/verdict';
 import { orderFrom, type Order } from './order';
 import { makePlan } from './plan';
+import { buildPrevious, type PreviousBuild } from './previous';
 import { pageOf } from './report/page';
 import { jsonOf, reportOf } from './report/report';
 import { run } from './run';
@@ -27,12 +31,24 @@ const began = Date.now();
 const progress = (line: string): void =>
   console.error(`chaos ${((Date.now() - began) / 1000).toFixed(0).padStart(4)} s: ${line}`);
 
+/** An earlier build to replay with. What was asked for by name must be there; otherwise a copy without history has none. */
+async function previousOf({ previous }: Order): Promise<PreviousBuild | undefined> {
+  try {
+    return await buildPrevious(previous);
+  } catch (error) {
+    if (previous !== undefined) throw error;
+    progress(`no earlier build to replay with: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
+}
+
 /** Starts a stack, breaks it, and takes it down again. */
 async function playOn(order: Order, control?: Control): Promise<Evidence> {
   const kinds = faults.filter(({ kind }) => control?.faults?.includes(kind) ?? true);
   const plan = makePlan(order.startValue, order, { count: order.faults, atLeast: order.atLeast, kinds });
   const build = control === undefined ? undefined : buildControl(control.name, control.changes ?? []);
   const next = control?.replay === undefined ? undefined : buildControl(control.name, [control.replay]);
+  const previous = control === undefined ? await previousOf(order) : undefined;
   try {
     const stack = await startChaosStack({
       progress,
@@ -47,7 +63,9 @@ async function playOn(order: Order, control?: Control): Promise<Evidence> {
         plan,
         order.startValue,
         progress,
-        next && join(next.folder, 'workflow-bundle.js'),
+        next === undefined
+          ? [thisBuild, ...(previous === undefined ? [] : [previous])]
+          : [{ build: 'the next build', bundle: join(next.folder, 'workflow-bundle.js') }],
       );
     } finally {
       forget();
@@ -56,6 +74,7 @@ async function playOn(order: Order, control?: Control): Promise<Evidence> {
   } finally {
     build?.remove();
     next?.remove();
+    previous?.remove();
   }
 }
 
@@ -146,6 +165,8 @@ async function compare(order: Order): Promise<void> {
 
 async function main(): Promise<void> {
   const order = orderFrom(process.argv.slice(2));
+  // A worker that replays tells of each of its states.
+  Runtime.install({ logger: new DefaultLogger('WARN') });
   if (order.design === 'in-memory') return compare(order);
   if (order.control === undefined) return chaos(order);
   const wanted = controls.filter(({ name }) => order.control === 'all' || order.control === name);

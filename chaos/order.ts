@@ -16,6 +16,8 @@ export interface Order {
   report: string;
   /** Name of a control to run instead; `all` of them. */
   control: string | undefined;
+  /** Commit of the earlier build that histories are replayed with, too; found in git where missing. */
+  previous: string | undefined;
   /** What is broken: Payfirst, or the design that everyone starts with. */
   design: 'payfirst' | 'in-memory';
 }
@@ -51,6 +53,7 @@ export function orderFrom(args: readonly string[]): Order {
       'start-value': { type: 'string', default: '1' },
       report: { type: 'string', default: join(projectRoot, '.payfirst', 'chaos') },
       control: { type: 'string' },
+      previous: { type: 'string' },
       design: { type: 'string', default: 'payfirst' },
     },
   });
@@ -79,6 +82,7 @@ export function orderFrom(args: readonly string[]): Order {
     startValue: whole('start-value', values['start-value']),
     report: values.report,
     control: values.control,
+    previous: values.previous,
     design,
   };
 }

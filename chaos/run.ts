@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { makeDataConverter } from '../src/payloads';
 import { readBooks } from './evidence/books';
-import type { Charge, Evidence, Footprint, Refund, Visit } from './evidence/evidence';
+import type { Charge, Evidence, Footprint, Refund, Replay, Visit } from './evidence/evidence';
 import { heldBy, type Held } from './evidence/footprints';
 import { listOnceClosed, replayAll } from './evidence/histories';
 import type { Plan } from './plan';
@@ -29,14 +29,14 @@ const watchedOf = ({ apis, workers }: Ground): { name: string; pooled: number }[
 /**
  * Plays a plan on a stack.
  * @param startValue that the plan was drawn from
- * @param bundle path of the workflow code that the histories are replayed with; the build's if missing
+ * @param builds whose workflow code the histories are replayed with
  */
 export async function run(
   stack: ChaosStack,
   plan: Plan,
   startValue: number,
   progress: (line: string) => void,
-  bundle?: string,
+  builds: readonly { build: string; bundle: string }[],
 ): Promise<Evidence> {
   const adminUrl = stack.postgres.url('payfirst');
   const opened = await openFor(stack, plan);
@@ -66,8 +66,11 @@ export async function run(
     const temporal = new Client({ connection, namespace: stack.temporal.namespace, dataConverter });
     const keepers = rows.cases.filter(({ resolved_at }) => resolved_at === null);
     const workflows = await listOnceClosed(temporal, new Set(keepers.map((one) => one.workflow_id)));
-    progress(`replaying ${workflows.length} histories`);
-    const replay = await replayAll(temporal, dataConverter, bundle);
+    progress(
+      `replaying ${workflows.length} histories with ${builds.map(({ build }) => build).join(' and with ')}`,
+    );
+    const replays: Replay[] = [];
+    for (const build of builds) replays.push(await replayAll(temporal, dataConverter, build));
     return {
       startValue,
       calls: book.calls,
@@ -88,7 +91,7 @@ export async function run(
       loadFrom,
       lastFaultEndedAt,
       ...(quietAt === undefined ? {} : { quietAt }),
-      replay,
+      replays,
     };
   } finally {
     await connection.close();

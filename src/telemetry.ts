@@ -2,6 +2,7 @@
  * Log and metrics, for everyone but workflows. One JSON line per event with a fixed name and ids only: never a secret, a
  * card or a contact.
  */
+import { types } from 'node:util';
 import pino, { type Logger } from 'pino';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 
@@ -26,6 +27,19 @@ export function makeLogger(process: string, level: string): Logger {
       censor: '[private]',
     },
   });
+}
+
+/** What may be said of an error in a log: messages of PostgreSQL can quote a customer's values, frames cannot. */
+export function describeError(error: unknown): Record<string, unknown> {
+  if (!types.isNativeError(error)) return { name: typeof error };
+  const code: unknown = 'code' in error ? error.code : undefined;
+  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  return {
+    name: error.name,
+    code,
+    frames: frames.slice(0, 12),
+    ...(types.isNativeError(error.cause) ? { cause: describeError(error.cause) } : {}),
+  };
 }
 
 export type Metrics = ReturnType<typeof makeMetrics>;

@@ -15,7 +15,7 @@ import { configuredGateways } from './gateways/configured';
 import { observed } from './gateways/observed';
 import { failureConverterPath, makeDataConverter } from './payloads';
 import { lookUp } from './public-address';
-import { makeLogger, makeMetrics, type Logger, type Metrics } from './telemetry';
+import { describeError, makeLogger, makeMetrics, type Logger, type Metrics } from './telemetry';
 import { comparisonId, courierId, paymentWatchId, workflowTypes } from './workflows/messages';
 
 /** How long activities may finish after SIGTERM before they are canceled; orchestrators give 10 s by default. */
@@ -150,7 +150,13 @@ async function main(): Promise<void> {
       log[entry.level === 'ERROR' ? 'error' : 'warn']({
         event: 'temporal',
         message: entry.message,
-        ...entry.meta,
+        ...Object.fromEntries(
+          Object.entries(entry.meta ?? {}).map(([name, value]) => [
+            name,
+            // JSON has nothing of an error. What Temporal's own say of a connection or a task is no customer's.
+            value instanceof Error ? { ...describeError(value), message: value.message } : (value as unknown),
+          ]),
+        ),
       });
     }),
   });

@@ -36,7 +36,7 @@ test('A whole run is told in one page: verdicts, attempts, faults, outcomes, mon
 
 test('What nobody counted, or could look at, is said to be so', () => {
   const evidence = wholeEvidence();
-  evidence.replay.replayed = 0;
+  evidence.replays = [];
   delete evidence.quietAt;
   evidence.faults = [];
   const { page } = reported(evidence);
@@ -112,14 +112,14 @@ test('A broken run is told with its start value, its faults and the whole story 
   const bookingId = bookingOf(person);
   visitOf(evidence, person).troubles.push('the page was slow');
   drop(evidence.refunds, (refund) => refund.bookingId === bookingId);
-  evidence.replay.broken.push('booking/bkg_0 does not replay');
+  evidence.replays[0]?.broken.push('booking/bkg_0 does not replay');
   const { report, page } = reported(evidence);
   expect(report.passed).toBe(false);
   expect(page).toContain('**2 of 20 invariants are broken: L2, L8.**');
   expect(page).toContain(
     `- L2: ${bookingId}: Attempt: captured 2500 EUR, booked 0, refunded 0, in open cases 0: 2500 bought nothing`,
   );
-  expect(page).toContain('- L8: the run: booking/bkg_0 does not replay');
+  expect(page).toContain('- L8: the run: With this build: booking/bkg_0 does not replay');
   expect(page).toContain('Start value 20261121');
   expect(page).toContain('| worker-killed | 1.00 s | 2.00 s | its pid is gone |');
   const [story] = report.failure?.stories ?? [];

@@ -65,7 +65,7 @@ export function wholeEvidence(): Evidence {
     loadFrom,
     lastFaultEndedAt: loadFrom + 7000,
     quietAt: loadFrom + 19_500,
-    replay: { replayed: 30, broken: [] },
+    replays: [{ build: 'this build', replayed: 30, broken: [] }],
   };
   for (const person of people) addPerson(evidence, person);
   const { offerings, seats } = evidence.rows;

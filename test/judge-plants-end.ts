@@ -209,8 +209,8 @@ export const plantsAtTheEnd: Plant[] = [
   [
     'L8',
     'a history does not replay',
-    ({ replay }) => {
-      replay.broken.push('booking/bkg_0: nondeterminism');
+    ({ replays }) => {
+      replays[0]?.broken.push('booking/bkg_0: nondeterminism');
     },
   ],
   [

@@ -216,6 +216,14 @@ export interface Evidence {
   lastFaultEndedAt: number;
   /** When everything was over; undefined when the deadline passed first. */
   quietAt?: number;
-  /** Histories that did not replay, a sentence each, and how many did. */
-  replay: { replayed: number; broken: string[] };
+  /** With this build, and with an earlier one where there was one. */
+  replays: Replay[];
+}
+
+/** All histories of a run, replayed with one build. */
+export interface Replay {
+  build: string;
+  replayed: number;
+  /** Histories that did not, a sentence each. */
+  broken: string[];
 }

@@ -6,7 +6,7 @@ import { Worker } from '@temporalio/worker';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { courierId, paymentWatchId } from '../../src/workflows/messages';
 import { projectRoot } from '../../dev/project';
-import type { Workflow } from './evidence';
+import type { Replay, Workflow } from './evidence';
 
 /** Every workflow that Temporal lists. */
 async function listWorkflows(temporal: Client): Promise<Workflow[]> {
@@ -41,18 +41,21 @@ const standing: readonly string[] = [paymentWatchId, courierId];
 /** How many histories are fetched at once: enough to keep the replay fed. */
 const fetchers = 8;
 
+/** What stands in `dist`. */
+export const thisBuild = { build: 'this build', bundle: join(projectRoot, 'dist', 'workflow-bundle.js') };
+
 /**
- * Replays the histories of all workflows with the code that stands in `dist`, or in another bundle.
+ * Replays the histories of all workflows.
  * @param dataConverter histories are encrypted
- * @param bundle path of a workflow bundle; the current build's if missing
+ * @param build.bundle path of a workflow bundle
  */
 export async function replayAll(
   temporal: Client,
   dataConverter: DataConverter,
-  bundle = join(projectRoot, 'dist', 'workflow-bundle.js'),
-): Promise<{ replayed: number; broken: string[] }> {
+  { build, bundle }: { build: string; bundle: string },
+): Promise<Replay> {
   const histories = temporal.workflow.list().intoHistories({ concurrency: fetchers });
-  const outcome = { replayed: 0, broken: [] as string[] };
+  const outcome: Replay = { build, replayed: 0, broken: [] };
   const results = Worker.runReplayHistories(
     { workflowBundle: { codePath: bundle }, dataConverter },
     histories,

@@ -1,6 +1,6 @@
 /** L7, L8, L9: the service comes back by itself, its histories replay, and it gives back what it used. */
 import type { Evidence, Footprint } from '../evidence/evidence';
-import { lookAtEach, together, unless, type Finding, type Rule } from './verdict';
+import { lookAtEach, sumOf, together, unless, type Finding, type Rule } from './verdict';
 
 /** Everything must be over so long after the last fault, in ms (reliability plan, L7). */
 const recoveryMs = 60_000;
@@ -40,10 +40,12 @@ export const recoversInTime: Rule = {
 
 export const historiesReplay: Rule = {
   name: 'L8',
-  rule: 'Every workflow history of the run replays.',
-  look: ({ replay }) => ({
-    checked: replay.replayed + replay.broken.length,
-    broken: replay.broken.map((text) => ({ text })),
+  rule: 'Every workflow history of the run replays, with this build and with the one before.',
+  look: ({ replays }) => ({
+    checked: sumOf(replays, ({ replayed, broken }) => replayed + broken.length),
+    broken: replays.flatMap(({ build, broken }) =>
+      broken.map((text) => ({ text: `With ${build}: ${text}` })),
+    ),
   }),
 };
 

@@ -62,7 +62,7 @@ function summary(report: Report): string[] {
           'Mails, and of them repeats of one Message-ID',
           `${report.mails.arrived}, ${report.mails.rawDuplicates}`,
         ],
-        ['Histories replayed', report.replayed],
+        ...report.replayed.map(({ build, histories }) => [`Histories replayed with ${build}`, histories]),
       ],
     ),
   ];

@@ -32,7 +32,8 @@ export interface Report {
   /** Sendings of webhooks, for each booking made. */
   webhooksPerBooking: number | null;
   mails: { arrived: number; rawDuplicates: number };
-  replayed: number;
+  /** Histories, by the build that they were replayed with. */
+  replayed: { build: string; histories: number }[];
   footprints: Evidence['footprints'];
   connections: Evidence['connections'];
   /** Only where something broke: what was done, and what each broken attempt went through. */
@@ -136,7 +137,7 @@ export function reportOf(evidence: Evidence, verdicts: Verdict[]): Report {
     callsPerBooking: calls === undefined ? null : perBooking(calls),
     webhooksPerBooking: perBooking(sumOf(events, ({ answers }) => answers.length)),
     mails: { arrived: mails.length, rawDuplicates: rawDuplicates(evidence) },
-    replayed: evidence.replay.replayed,
+    replayed: evidence.replays.map(({ build, replayed }) => ({ build, histories: replayed })),
     footprints: evidence.footprints,
     connections: evidence.connections,
     ...(passed ? {} : { failure: failureOf(evidence, stories, verdicts) }),

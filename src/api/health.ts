@@ -1,8 +1,9 @@
 /** What orchestrators and dashboards ask: alive, ready, metrics. Never limited. */
 import { z } from 'zod';
+import { describeError } from '../telemetry';
 import type { ApiDependencies } from './dependencies';
 import { refreshGauges } from './money';
-import { describeError, Problem } from './problem';
+import { Problem } from './problem';
 import { defineRoute, type Route } from './route';
 
 /** How long PostgreSQL may take to say that it is there, in ms. */

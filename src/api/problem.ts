@@ -1,9 +1,8 @@
 /** Problems: what HTTP says when something is refused or cannot be answered (RFC 9457). One place renders all of them. */
-import { types } from 'node:util';
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import { failures, type FailureType } from '../failures';
-import type { Logger } from '../telemetry';
+import { describeError, type Logger } from '../telemetry';
 import { isDatabaseAway, isTemporalAway } from './outage';
 
 /** The body of every answer that is not a success. */
@@ -109,19 +108,6 @@ function send(response: Response, path: string, problem: Problem): void {
 export function requestIdOf(response: Response): string {
   const { requestId } = response.locals as { requestId?: string };
   return requestId ?? '';
-}
-
-/** What may be said of an error in a log: messages of PostgreSQL can quote a customer's values, frames cannot. */
-export function describeError(error: unknown): Record<string, unknown> {
-  if (!types.isNativeError(error)) return { name: typeof error };
-  const code: unknown = 'code' in error ? error.code : undefined;
-  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
-  return {
-    name: error.name,
-    code,
-    frames: frames.slice(0, 12),
-    ...(types.isNativeError(error.cause) ? { cause: describeError(error.cause) } : {}),
-  };
 }
 
 /** Answers what no route knows. */

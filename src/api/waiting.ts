@@ -3,8 +3,7 @@
  * looks that are due at once are one query. Behind the notices stands a slow poll, one query for everybody, so a notice that
  * was lost costs its interval and nothing else. While nobody waits nothing is asked.
  */
-import type { Logger } from '../telemetry';
-import { describeError } from './problem';
+import { describeError, type Logger } from '../telemetry';
 
 /** Pause between two slow looks at everything, in ms: the longest anybody knows an old state when notices are lost. */
 const defaultSlowMs = 5_000;
