@@ -42,6 +42,18 @@ async function previousOf({ previous }: Order): Promise<PreviousBuild | undefine
   }
 }
 
+/** A control's histories replay with its own build, or with the next one where that is what is wrong. */
+function buildsToReplay(of: {
+  build: { folder: string } | undefined;
+  next: { folder: string } | undefined;
+  previous: PreviousBuild | undefined;
+}): { build: string; bundle: string }[] {
+  const other = of.next ?? of.build;
+  if (other !== undefined)
+    return [{ build: 'the build of this control', bundle: join(other.folder, 'workflow-bundle.js') }];
+  return [thisBuild, ...(of.previous === undefined ? [] : [of.previous])];
+}
+
 /** Starts a stack, breaks it, and takes it down again. */
 async function playOn(order: Order, control?: Control): Promise<Evidence> {
   const kinds = faults.filter(({ kind }) => control?.faults?.includes(kind) ?? true);
@@ -58,15 +70,7 @@ async function playOn(order: Order, control?: Control): Promise<Evidence> {
     const forget = stopOnSignals(() => stack.stop());
     progress(`logs: ${stack.logFolder}`);
     try {
-      return await run(
-        stack,
-        plan,
-        order.startValue,
-        progress,
-        next === undefined
-          ? [thisBuild, ...(previous === undefined ? [] : [previous])]
-          : [{ build: 'the next build', bundle: join(next.folder, 'workflow-bundle.js') }],
-      );
+      return await run(stack, plan, order.startValue, progress, buildsToReplay({ build, next, previous }));
     } finally {
       forget();
       await stack.stop();

@@ -25,6 +25,13 @@ export const plantsAtTheEnd: Plant[] = [
     },
   ],
   [
+    'L1',
+    'a customer was left without an answer',
+    (evidence) => {
+      visitOf(evidence, 'abandons').gaveUp = 'POST /v1/bookings had no answer until the end';
+    },
+  ],
+  [
     'L2',
     'money that bought nothing did not go back',
     ({ refunds }) => {

@@ -15,7 +15,7 @@ import { readStories } from './story';
 import type { Rule, Verdict } from './verdict';
 import { acknowledgedCharges, acknowledgedTookEffect, onlyTrueEvents } from './webhooks';
 
-const rules: readonly Rule[] = [
+export const rules: readonly Rule[] = [
   neverOversold,
   seatsAreBookings,
   onePayment(acknowledgedCharges),

@@ -1,0 +1,50 @@
+/** The controls of a chaos run can be made of this build: a text that is missing would be found an hour later, or not at all. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildControl, controls } from '../chaos/controls';
+import { faults } from '../chaos/faults/table';
+import { projectRoot } from '../dev/project';
+import { rules } from '../chaos/judge/judge';
+import { runSql } from '../dev/postgres';
+import { freshDatabase } from './database';
+
+test.each(controls)(
+  '$name is made beside the build, and leaves nothing',
+  ({ name, changes = [], replay }) => {
+    const all = [...changes, ...(replay === undefined ? [] : [replay])];
+    const { folder, remove } = buildControl(name, all);
+    for (const { file, to } of all) {
+      expect(readFileSync(join(folder, file), 'utf8')).toContain(to);
+      expect(readFileSync(join(projectRoot, 'dist', file), 'utf8')).not.toContain(to);
+    }
+    remove();
+    expect(existsSync(folder)).toBe(false);
+  },
+);
+
+test('a text that is not there stops it', () => {
+  expect(() => buildControl('none', [{ file: 'src/worker.js', from: 'no such text', to: '' }])).toThrow(
+    'src/worker.js holds 0 times: no such text',
+  );
+});
+
+test.each(controls.filter(({ sql }) => sql !== undefined))(
+  'the statements of $name are taken',
+  async ({ sql }) => {
+    const database = await freshDatabase(1);
+    try {
+      await runSql(database.url, sql ?? '');
+    } finally {
+      await database.close();
+    }
+  },
+);
+
+test('each names an invariant of the judge, and faults of the table', () => {
+  const names = rules.map(({ name }) => name);
+  const kinds = faults.map(({ kind }) => kind);
+  for (const { breaks, faults: wanted = [] } of controls) {
+    expect(names).toContain(breaks);
+    for (const kind of wanted) expect(kinds).toContain(kind);
+  }
+});
