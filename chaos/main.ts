@@ -181,7 +181,10 @@ async function main(): Promise<void> {
   return provoke(order, wanted);
 }
 
-main().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
-  process.exitCode = 1;
-});
+main()
+  .catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  })
+  // Not left to Node's own clean-up: after replays it once waited for ever for a handle of the SDK's native part.
+  .finally(() => process.exit());

@@ -1,4 +1,6 @@
 /** Asking the API as a patient client does: again with the same key while nobody answers, and never after a definite answer. */
+import { Agent, request } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeToken } from '../../dev/token';
 
@@ -30,6 +32,47 @@ export interface Client {
 }
 
 /**
+ * Connections of all customers. Not `fetch`: the pool behind it keeps a client for every connection it ever had at once and
+ * looks through all of them for each request, which took a whole core after the first ten seconds of silence.
+ */
+const agent = new Agent({ keepAlive: true });
+
+/** Asks once. @throws when no whole answer came in time */
+async function once(
+  method: string,
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  { body, key }: { body?: unknown; key?: string },
+): Promise<Answer> {
+  const sent = body === undefined ? undefined : JSON.stringify(body);
+  const signal = AbortSignal.timeout(answerWithinMs);
+  return new Promise((resolve, reject) => {
+    const asked = request(url, {
+      method,
+      agent,
+      signal,
+      headers: {
+        ...headers,
+        ...(sent === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(sent) }),
+        ...(key === undefined ? {} : { 'idempotency-key': key }),
+      },
+    });
+    asked.on('error', reject);
+    asked.on('response', (response) => {
+      text(response)
+        .then((came) => {
+          const read: unknown = came === '' ? undefined : JSON.parse(came);
+          resolve({ status: response.statusCode ?? 0, body: read });
+        })
+        .catch(reject);
+    });
+    asked.end(sent);
+  });
+}
+
+/**
  * A client with a token of its own.
  * @param note is told of each go that had no definite answer
  */
@@ -40,29 +83,12 @@ export async function makeClient(
   note: (trouble: string) => void,
 ): Promise<Client> {
   const token = await makeToken({ ...who, minutes: 120 }, env);
-  const once = async (
-    method: string,
-    path: string,
-    rest: { body?: unknown; key?: string },
-  ): Promise<Answer> => {
-    const response = await fetch(`${api}${path}`, {
-      method,
-      signal: AbortSignal.timeout(answerWithinMs),
-      headers: {
-        authorization: `Bearer ${token}`,
-        ...(rest.body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(rest.key === undefined ? {} : { 'idempotency-key': rest.key }),
-      },
-      ...(rest.body === undefined ? {} : { body: JSON.stringify(rest.body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, body: text === '' ? undefined : (JSON.parse(text) as unknown) };
-  };
+  const headers = { authorization: `Bearer ${token}` };
   return {
     ask: async (method, path, { until }, rest = {}) => {
       for (;;) {
         try {
-          const answer = await once(method, path, rest);
+          const answer = await once(method, `${api}${path}`, headers, rest);
           if (answer.status < 500 && answer.status !== 429) return answer;
           note(`${method} ${path.split('?')[0] ?? ''}: ${answer.status}`);
         } catch (error) {
