@@ -5,7 +5,6 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 /** Every process of the stack binds here and nowhere else. */
 export const LOOPBACK = '127.0.0.1';
 
-/** @param port 0: one that the kernel chooses */
 async function hold(port: number): Promise<Server> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
@@ -16,30 +15,25 @@ async function hold(port: number): Promise<Server> {
 }
 
 /**
- * `count` different TCP ports that are free on the loopback address now. All are held until the last one is known,
- * so they differ; the kernel hands out others meanwhile, so a second stack started beside gets others too.
+ * Where to choose from: above the ports that well-known servers use, and below those that the kernel gives to outgoing
+ * connections (Linux from 32,768, macOS from 49,152). A server that is killed and started again finds its port free, however
+ * many connections were made meanwhile; and they fit into 16 bits with a sign: Temporal's
+ * production server keeps ports of its members in a smallint, and does not start on one that is too large for it.
  */
-export async function freePorts(count: number): Promise<number[]> {
-  return freed(count, () => hold(0));
-}
+const [lowest, above] = [10_000, 32_768];
 
-/** As `freePorts`, of those that fit into 16 bits with a sign; the kernel itself hands out none of them. */
-export async function freeLowPorts(count: number): Promise<number[]> {
-  return freed(count, holdLow);
-}
-
-async function holdLow(): Promise<Server> {
+async function holdOne(): Promise<Server> {
   for (;;) {
     try {
-      // Below are the ports that well-known servers use. Linux hands out from 32,768, macOS from 49,152.
-      return await hold(randomInt(10_000, 32_768));
+      return await hold(randomInt(lowest, above));
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
     }
   }
 }
 
-async function freed(count: number, holdOne: () => Promise<Server>): Promise<number[]> {
+/** `count` different TCP ports that are free on the loopback address now. All are held until the last one is known. */
+export async function freePorts(count: number): Promise<number[]> {
   const servers: Server[] = [];
   try {
     for (let taken = 0; taken < count; taken += 1) servers.push(await holdOne());
@@ -59,16 +53,11 @@ const TAKEN = /address already in use/i;
  * Starts a server on ports that were free a moment ago; on others when somebody has taken one in between, as servers
  * do that open ports of their own while they start.
  * @param start is given `count` ports; its error must quote the server's
- * @param find chooses them
  */
-export async function onFreePorts<T>(
-  count: number,
-  start: (ports: number[]) => Promise<T>,
-  find = freePorts,
-): Promise<T> {
+export async function onFreePorts<T>(count: number, start: (ports: number[]) => Promise<T>): Promise<T> {
   for (let go = 1; ; go += 1) {
     try {
-      return await start(await find(count));
+      return await start(await freePorts(count));
     } catch (error) {
       if (go === GOES || !(error instanceof Error && TAKEN.test(error.message))) throw error;
     }

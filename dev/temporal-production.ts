@@ -22,7 +22,7 @@ import {
   pinnedName,
   temporalCache,
 } from './go-build';
-import { freeLowPorts, LOOPBACK, onFreePorts } from './ports';
+import { LOOPBACK, onFreePorts } from './ports';
 import type { Postgres } from './postgres';
 import type { Processes } from './processes';
 import { type Progress, projectRoot } from './project';
@@ -113,11 +113,8 @@ export async function startProductionTemporal(
   postgres: Postgres,
 ): Promise<TemporalServer> {
   await setUpSchema(processes, programs, postgres);
-  const address = await onFreePorts(
-    PORT_NAMES.length,
-    (ports) => serve(processes, programs, postgres, ports),
-    // The server keeps ports of its members in a smallint, and does not start on one that is too large for it.
-    freeLowPorts,
+  const address = await onFreePorts(PORT_NAMES.length, (ports) =>
+    serve(processes, programs, postgres, ports),
   );
   const namespace = 'default';
   await setUpNamespace(address, namespace);

@@ -10,8 +10,8 @@ jest.mock('@temporalio/workflow', () => ({
   ...jest.requireActual<typeof import('./property-workflow')>('./property-workflow').workflowStandIns,
 }));
 
-/** Lists played by `npm test`: about a minute on two cores. */
-const listsUsually = 200;
+/** Lists played by `npm test`: about half a minute on two cores. */
+const listsUsually = 100;
 
 const plan = planFromEnvironment(listsUsually);
 

@@ -1,5 +1,5 @@
 /**
- * Races through HTTP and Temporal for every way to pay, timed by gates at the gateway: at Stripe 20 rounds each, and a
+ * Races through HTTP and Temporal for every way to pay, timed by gates at the gateway: at Stripe 10 rounds each, and a
  * control without the guard. `tiers.ts` says how many at the others.
  */
 import { ring } from '../src/doorbell';

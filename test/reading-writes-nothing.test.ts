@@ -1,6 +1,7 @@
 /** Customers follow a status by asking again and again: however often, PostgreSQL itself counts no row written. */
 import { openDatabase } from '../src/database';
 import { slot, startApi, writeAttempt, type ApiUnderTest } from './api-setup';
+import { questions } from './tiers';
 import { eventually } from './world';
 
 let api: ApiUnderTest;
@@ -71,17 +72,17 @@ async function ask(times: number, path: (n: number) => string, status: number): 
   return answered;
 }
 
-test('ten thousand questions about a status write nothing', async () => {
+test('thousands of questions about a status write nothing', async () => {
   const at = (n: number) => `/v1/bookings/${ids[n % ids.length]}`;
   const written = await writtenWhile(async () => {
     const counts = await Promise.all([
-      ask(9_800, at, 200),
+      ask(questions - 200, at, 200),
       // Newer than what was seen already, nothing newer within a second, and the list.
       ask(80, (n) => `${at(n)}?wait=30&after=0`, 200),
       ask(40, (n) => `${at(n)}?wait=1&after=1000`, 304),
       ask(80, () => '/v1/bookings?limit=5', 200),
     ]);
-    expect(counts.reduce((sum, count) => sum + count)).toBe(10_000);
+    expect(counts.reduce((sum, count) => sum + count)).toBe(questions);
   });
   expect(written).toEqual({});
 }, 300_000);

@@ -5,7 +5,7 @@
 export const isLong = process.env['TEST_TIER'] === 'long';
 
 /** Rounds of each race of activities: each is a hot moment of up to 50 transactions. */
-export const activityRounds = isLong ? 50 : 20;
+export const activityRounds = isLong ? 50 : 10;
 
 /** Ways to pay whose money is at a gateway: what tables of cases are played for. */
 export const gatewayNames = ['stripe', 'razorpay', 'phonepe'] as const;
@@ -18,4 +18,10 @@ export const isInFull = (name: string): boolean => isLong || name === 'stripe';
 export const afterRounds = isLong ? 5 : 2;
 
 /** Rounds of each race through HTTP and Temporal. */
-export const roundsAt = (name: string): number => (isInFull(name) ? 20 : 5);
+export const roundsAt = (name: string): number => {
+  if (isLong) return 20;
+  return isInFull(name) ? 10 : 3;
+};
+
+/** Questions about statuses that must write nothing. */
+export const questions = isLong ? 10_000 : 2_000;
