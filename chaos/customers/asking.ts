@@ -7,8 +7,14 @@ import { makeToken } from '../../dev/token';
 /** How long one request may take, in ms: longer than the API's own waits of five seconds. */
 const answerWithinMs = 8_000;
 
-/** Between two goes, in ms. */
-const pauseMs = 500;
+/**
+ * Between two goes, in ms: longer each time, and never the same for two customers. Hundreds who come again every half second
+ * keep down what has just come up, and this very process with it.
+ */
+const pause = { first: 500, longest: 4_000 } as const;
+
+const pauseBefore = (go: number): number =>
+  Math.min(pause.first * 2 ** go, pause.longest) * (0.5 + Math.random());
 
 /** An answer with a meaning: below 500, and no "too many". */
 export interface Answer {
@@ -37,6 +43,10 @@ export interface Client {
  */
 const agent = new Agent({ keepAlive: true });
 
+class TooLate extends Error {
+  override readonly name = 'TooLate';
+}
+
 /** Asks once. @throws when no whole answer came in time */
 async function once(
   method: string,
@@ -45,12 +55,10 @@ async function once(
   { body, key }: { body?: unknown; key?: string },
 ): Promise<Answer> {
   const sent = body === undefined ? undefined : JSON.stringify(body);
-  const signal = AbortSignal.timeout(answerWithinMs);
   return new Promise((resolve, reject) => {
     const asked = request(url, {
       method,
       agent,
-      signal,
       headers: {
         ...headers,
         ...(sent === undefined
@@ -59,6 +67,8 @@ async function once(
         ...(key === undefined ? {} : { 'idempotency-key': key }),
       },
     });
+    const timer = setTimeout(() => asked.destroy(new TooLate()), answerWithinMs);
+    asked.on('close', () => clearTimeout(timer));
     asked.on('error', reject);
     asked.on('response', (response) => {
       text(response)
@@ -86,7 +96,7 @@ export async function makeClient(
   const headers = { authorization: `Bearer ${token}` };
   return {
     ask: async (method, path, { until }, rest = {}) => {
-      for (;;) {
+      for (let go = 0; ; go += 1) {
         try {
           const answer = await once(method, `${api}${path}`, headers, rest);
           if (answer.status < 500 && answer.status !== 429) return answer;
@@ -96,6 +106,7 @@ export async function makeClient(
             `${method} ${path.split('?')[0] ?? ''}: ${error instanceof Error ? error.name : String(error)}`,
           );
         }
+        const pauseMs = pauseBefore(go);
         if (Date.now() + pauseMs > until) return undefined;
         await sleep(pauseMs);
       }
