@@ -52,6 +52,7 @@ export function wholeEvidence(): Evidence {
       {
         name: 'worker-1',
         pooled: 0,
+        cached: 0,
         before: { memory: 200e6, files: 40 },
         after: { memory: 320e6, files: 43 },
       },

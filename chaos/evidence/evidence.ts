@@ -179,6 +179,8 @@ export interface Footprint {
   name: string;
   /** Connections that its pools may keep open: none had been wanted at the start. */
   pooled: number;
+  /** Bytes that its caches may fill, whose sizes are its own matter. */
+  cached: number;
   before: { memory: number; files: number };
   after: { memory: number; files: number };
 }

@@ -55,8 +55,8 @@ const returned = (before: number, after: number, pooled: number): boolean =>
 
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MiB`;
 
-function lookAtProcess({ name, pooled, before, after }: Footprint): Finding[] {
-  const memoryFits = after.memory <= Math.max(before.memory * 2, before.memory + memoryBytes);
+function lookAtProcess({ name, pooled, cached, before, after }: Footprint): Finding[] {
+  const memoryFits = after.memory <= Math.max(before.memory * 2, before.memory + memoryBytes) + cached;
   return [
     ...unless(returned(before.files, after.files, pooled), () => ({
       text: `${name} had ${before.files} files open and has ${after.files}.`,
@@ -69,7 +69,7 @@ function lookAtProcess({ name, pooled, before, after }: Footprint): Finding[] {
 
 export const resourcesReturn: Rule = {
   name: 'L9',
-  rule: 'Connections and open files are back within 10 % of the start (or 5, where that is more) and what the pools may keep, and memory has neither doubled nor grown by 256 MiB, whichever is more.',
+  rule: 'Connections and open files are back within 10 % of the start (or 5, where that is more) and what the pools may keep, and memory has neither doubled nor grown by 256 MiB, whichever is more, beside what Temporal caches.',
   look: ({ footprints, connections }: Evidence) =>
     together(
       lookAtEach(footprints, lookAtProcess),
