@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { makeDataConverter } from '../src/payloads';
 import { readBooks } from './evidence/books';
-import type { Charge, Evidence, Footprint, Refund, Replay, Visit } from './evidence/evidence';
+import type { Charge, Evidence, Footprint, Refund, Visit } from './evidence/evidence';
 import { heldBy, type Held } from './evidence/footprints';
 import { listOnceClosed, replayAll } from './evidence/histories';
 import type { Plan } from './plan';
@@ -77,8 +77,8 @@ export async function run(
     progress(
       `replaying ${workflows.length} histories with ${builds.map(({ build }) => build).join(' and with ')}`,
     );
-    const replays: Replay[] = [];
-    for (const build of builds) replays.push(await replayAll(temporal, dataConverter, build));
+    // Side by side: each replays on a thread of its own.
+    const replays = await Promise.all(builds.map((build) => replayAll(temporal, dataConverter, build)));
     return {
       startValue,
       calls: book.calls,
