@@ -58,6 +58,17 @@ export async function play(town: Town, wish: Wish, offeringId: string, plannedAt
   return visit;
 }
 
+/** An attempt without a record yet, as the API shows it: it is there, and can only be followed. */
+type Starting = Pick<Booking, 'id' | 'status'>;
+
+const started = (shown: Starting, method: string): Booking => ({
+  ...shown,
+  version: 0,
+  retryable: false,
+  total: price,
+  payment: { method, try: 1 },
+});
+
 /** Why a customer stops: nobody answered until the run closed. */
 class NoAnswer extends Error {}
 
@@ -210,7 +221,8 @@ class Stay {
     return answer;
   }
 
-  private learn(booking: Booking): void {
+  private learn(shown: Booking | Starting): void {
+    const booking = 'version' in shown ? shown : started(shown, this.visit.method);
     this.visit.bookingId = booking.id;
     this.visit.told.push({
       at: Date.now(),
