@@ -122,6 +122,23 @@ describe('PostgreSQL away', () => {
     expect((await tracesOf(world, id)).intents).toHaveLength(1);
   });
 
+  test('a booking that was seen confirmed is not said to wait for its payment', async () => {
+    const ada = new Shopper(world);
+    const open = await ada.start(await publish(world));
+    const booking = await ada.start(await publish(world));
+    await pay(world, booking);
+    await ada.until(booking.id, 'confirmed');
+    await withoutDatabase(world, async () => {
+      expect((await ada.read(booking.id)).status).toBe(503);
+      expect((await ada.comeBack(booking.id)).status).toBe(503);
+      expect((await ada.cancel(booking.id)).status).toBe(503);
+      // Its record may say more than Temporal knows.
+      expect((await ada.read(open.id)).status).toBe(503);
+    });
+    expect(await ada.until(booking.id, 'confirmed')).toMatchObject({ status: 'confirmed' });
+    expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
+  });
+
   test('a payment is heard and settles when PostgreSQL is back', async () => {
     const ada = new Shopper(world);
     const booking = await ada.start(await publish(world));

@@ -175,23 +175,30 @@ async function askToCancel(
   }
 }
 
+/** Events of a story whose first activity, `open`, has not come back: started, task scheduled, task started. */
+const eventsBeforeOpened = 3;
+
 /**
- * Whether Temporal knows an attempt of this customer: true from the moment its start is durable, record or not.
+ * What Temporal knows of an attempt of this customer, from the moment its start is durable, record or not.
+ * @returns undefined when there is none; `opening` while `open` has not come back, so that nobody can have read a record of it
  * @throws when Temporal cannot be asked
  */
-export async function isAttemptOf(
+export async function lookAtAttempt(
   deps: Pick<ApiDependencies, 'temporal' | 'config'>,
   bookingId: string,
   customerId: string,
-): Promise<boolean> {
+): Promise<{ opening: boolean } | undefined> {
   const { temporal, config } = deps;
   try {
-    const described = await temporal.withDeadline(Date.now() + lookWithinMs, () =>
+    const { memo, status, historyLength, raw } = await temporal.withDeadline(Date.now() + lookWithinMs, () =>
       temporal.workflow.getHandle(bookingWorkflowId(bookingId)).describe(),
     );
-    return described.memo?.['owner'] === ownerMark(config.appSecret, customerId);
+    if (memo?.['owner'] !== ownerMark(config.appSecret, customerId)) return undefined;
+    const retried = raw.pendingActivities?.some(({ activityType }) => activityType?.name === 'open') === true;
+    const opening = status.name === 'RUNNING' && (historyLength <= eventsBeforeOpened || retried);
+    return { opening };
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
+    if (error instanceof WorkflowNotFoundError) return undefined;
     throw error;
   }
 }

@@ -15,7 +15,7 @@ import {
 } from './booking-schemas';
 import { readBookings, showBooking, showStarting, type BookingRecord, type Viewer } from './booking-view';
 import type { ApiDependencies } from './dependencies';
-import { findBooking, versionOf } from './find';
+import { findBooking, readable, versionOf } from './find';
 import type { Live } from './live';
 import { cutPage, instantOfMicros, pageOf, readCursor } from './pages';
 import { Problem } from './problem';
@@ -178,7 +178,7 @@ type AskedToRead = Asked<{ id: string }, z.output<typeof waitQuery>, undefined>;
 
 async function read(deps: ApiDependencies, { bookings }: Live, asked: AskedToRead): Promise<void> {
   const { params, query, caller, response } = asked;
-  let found = await findBooking(deps, caller, params.id);
+  let found = readable(await findBooking(deps, caller, params.id));
   const { wait, after } = query;
   if (wait !== undefined && after !== undefined && versionOf(found) <= after) {
     const hangUp = new AbortController();
@@ -189,7 +189,7 @@ async function read(deps: ApiDependencies, { bookings }: Live, asked: AskedToRea
       response.status(304).end();
       return;
     }
-    found = await findBooking(deps, caller, params.id);
+    found = readable(await findBooking(deps, caller, params.id));
   }
   if (found === 'starting') response.json(showStarting(deps.config, params.id));
   else response.json(showBooking(found.record, found.viewer, true));

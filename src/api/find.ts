@@ -1,6 +1,6 @@
 /** Finding a booking for whoever asks: theirs to see, or not there at all. */
 import type { OfferingRow } from '../database';
-import { isAttemptOf } from './attempts';
+import { lookAtAttempt } from './attempts';
 import type { Caller } from './auth';
 import { ownerOf, readBooking, type BookingRecord, type Viewer } from './booking-view';
 import type { ApiDependencies } from './dependencies';
@@ -10,12 +10,24 @@ import { Problem, unavailable } from './problem';
 type ProviderViewer = Extract<Viewer, { as: 'provider' }>;
 
 /** The version of what was found; an attempt without a record has none yet. */
-export function versionOf(found: Found): number {
+export function versionOf(found: Readable): number {
   return found === 'starting' ? 0 : found.record.version;
 }
 
-/** An attempt that the caller may see, with or without its record. */
-export type Found = { record: BookingRecord; viewer: Viewer } | 'starting';
+/** An attempt with its record, or one that has none yet. */
+export type Readable = { record: BookingRecord; viewer: Viewer } | 'starting';
+
+/** An attempt that the caller may see; `unreadable` is the caller's own, whose record cannot be read now. */
+export type Found = Readable | 'unreadable';
+
+/**
+ * What can be shown. Nobody who saw a booking confirmed is told that it waits for its payment, only because PostgreSQL is away.
+ * @throws Problem `unavailable` where there may be a record that cannot be read
+ */
+export function readable(found: Found): Readable {
+  if (found === 'unreadable') throw unavailable();
+  return found;
+}
 
 /**
  * Finds a booking for its reader.
@@ -34,13 +46,13 @@ export async function findBooking(deps: ApiDependencies, caller: Caller, id: str
     if (!isDatabaseAway(error)) throw error;
     outage = unavailable();
   }
-  const own = caller.scopes.has('bookings') && (await isAttemptOf(deps, id, caller.sub));
-  if (own) return 'starting';
-  throw outage ?? new Problem('not-found');
+  const own = caller.scopes.has('bookings') ? await lookAtAttempt(deps, id, caller.sub) : undefined;
+  if (own === undefined) throw outage ?? new Problem('not-found');
+  return outage === undefined || own.opening ? 'starting' : 'unreadable';
 }
 
 /** Finds a booking for whoever has a ticket for it, which only its owner is given. */
-export async function findByTicket({ reading }: ApiDependencies, id: string): Promise<Found> {
+export async function findByTicket({ reading }: ApiDependencies, id: string): Promise<Readable> {
   const record = await readBooking(reading, id);
   return record === undefined ? 'starting' : { record, viewer: { as: 'ticket' } };
 }

@@ -9,7 +9,7 @@ import { availabilityIn, type Availability } from './availability';
 import { bookingId, ticketQuery } from './booking-schemas';
 import { showBooking, showStarting } from './booking-view';
 import type { ApiDependencies } from './dependencies';
-import { findBooking, findByTicket, versionOf, type Found } from './find';
+import { findBooking, findByTicket, readable, versionOf, type Readable } from './find';
 import { offeringId } from './offering-schemas';
 import { Problem } from './problem';
 import { addressOf } from './rates';
@@ -111,7 +111,7 @@ async function followBooking(deps: ApiDependencies, live: Live, asked: AskedToFo
   const { find, who, lifeMs } = followerOf(deps, asked);
   let sent = -1;
   let stream: Stream | undefined;
-  const show = (found: Found): void => {
+  const show = (found: Readable): void => {
     const version = versionOf(found);
     if (version <= sent) return;
     sent = version;
@@ -152,10 +152,14 @@ function followerOf(deps: ApiDependencies, asked: AskedToFollow) {
   }
   const caller = callerWith(asked.response, ['bookings', 'catalog', 'ops']);
   const lifeMs = caller.expiresAt === undefined ? longestLifeMs : caller.expiresAt * 1000 - Date.now();
-  return { find: () => findBooking(deps, caller, id), who: `sub ${caller.sub}`, lifeMs };
+  return {
+    find: async () => readable(await findBooking(deps, caller, id)),
+    who: `sub ${caller.sub}`,
+    lifeMs,
+  };
 }
 
-function shown(deps: ApiDependencies, id: string, found: Found, ticket: string | undefined) {
+function shown(deps: ApiDependencies, id: string, found: Readable, ticket: string | undefined) {
   if (found !== 'starting') return showBooking(found.record, found.viewer, true);
   return showStarting(deps.config, id, ticket === undefined ? 'owner' : 'ticket');
 }

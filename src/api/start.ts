@@ -5,7 +5,7 @@ import type { CartItemRow, CartRow, OfferingRow } from '../database';
 import type { FailureType } from '../failures';
 import { failures } from '../failures';
 import type { BookInput } from '../workflows/messages';
-import { isAttemptOf, openAttempt, type Outcome } from './attempts';
+import { lookAtAttempt, openAttempt, type Outcome } from './attempts';
 import type { NewBooking } from './booking-schemas';
 import {
   alternativesPath,
@@ -190,7 +190,7 @@ function isStartRefusal(type: FailureType): boolean {
 /** Whether a start that got no answer is durable all the same. */
 async function hasStarted(deps: ApiDependencies, { bookingId, asked }: Wanted): Promise<boolean> {
   try {
-    return await isAttemptOf(deps, bookingId, asked.caller.sub);
+    return (await lookAtAttempt(deps, bookingId, asked.caller.sub)) !== undefined;
   } catch {
     // Temporal is away: whatever was started, the same request again finds it.
     return false;

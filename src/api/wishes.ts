@@ -13,7 +13,7 @@ import { whyNotTaken, type Gateway } from '../gateways/gateway';
 import { askAttempt, cancelConfirmed, type Outcome } from './attempts';
 import type { cancelBody, retryBody, returnBody } from './booking-schemas';
 import { alternativesPath, showBooking, showStarting, type BookingRecord } from './booking-view';
-import { findBooking, type Found } from './find';
+import { findBooking, readable, type Found } from './find';
 import type { ApiDependencies } from './dependencies';
 import { invalid, Problem, unavailable } from './problem';
 import type { Asked } from './route';
@@ -36,7 +36,7 @@ export function makeWishes(deps: ApiDependencies) {
       throw invalid('/payment/method', `Not offered here. Offered: ${offered.join(', ')}.`);
     }
     const gateway = method === undefined ? undefined : gateways.get(method);
-    if (gateway !== undefined && found !== 'starting') {
+    if (gateway !== undefined && typeof found === 'object') {
       const { total_minor: amountMinor, currency } = found.record;
       const unpayable = whyNotTaken(gateway, { amountMinor, currency });
       if (unpayable !== undefined) throw invalid('/payment/method', unpayable);
@@ -88,7 +88,7 @@ export function makeWishes(deps: ApiDependencies) {
   async function comeBack(asked: AskedAbout<typeof returnBody>): Promise<void> {
     const { id } = asked.params;
     const found = await findOwn(deps, asked);
-    const method = found === 'starting' ? null : found.record.method;
+    const method = typeof found === 'object' ? found.record.method : null;
     const gateway = method === null ? {} : { gateway: method };
     checkReturn(method === null ? undefined : gateways.get(method), asked.body);
     const rung: Ring = { by: 'return', ...gateway, at: new Date().toISOString() };
@@ -110,7 +110,7 @@ export function makeWishes(deps: ApiDependencies) {
 /** @throws Problem `not-found` for anybody but the owner, operators and providers included */
 async function findOwn(deps: ApiDependencies, { caller, params }: AskedAbout<z.ZodType>): Promise<Found> {
   const found = await findBooking(deps, caller, params.id);
-  if (found !== 'starting' && found.viewer.as !== 'owner') throw new Problem('not-found');
+  if (typeof found === 'object' && found.viewer.as !== 'owner') throw new Problem('not-found');
   return found;
 }
 
@@ -124,7 +124,7 @@ function checkReturn(gateway: Gateway | undefined, returned: Readonly<Record<str
 }
 
 function isOver(found: Found): found is { record: BookingRecord; viewer: { as: 'owner' } } {
-  return found !== 'starting' && !isOpen(found.record.status);
+  return typeof found === 'object' && !isOpen(found.record.status);
 }
 
 /** The record after the workflow has answered. @throws the refusal as a problem; `unavailable` without an answer */
@@ -137,7 +137,7 @@ async function afterAsking(
   const found = await findOwn(deps, asked);
   if (outcome.kind !== 'refused') return found;
   const alternatives =
-    outcome.type === 'slot-unavailable' && found !== 'starting'
+    outcome.type === 'slot-unavailable' && typeof found === 'object'
       ? { links: { alternatives: alternativesOf(found.record) } }
       : {};
   throw new Problem(outcome.type, undefined, alternatives);
@@ -155,10 +155,12 @@ function answer(deps: ApiDependencies, asked: AskedAbout<z.ZodType>, outcome: Ou
   show(deps, asked, now);
 }
 
+/** @throws Problem `unavailable` where the record cannot be read now: what was wished is on its way, and may be sent again */
 function show(deps: ApiDependencies, asked: AskedAbout<z.ZodType>, found: Found): void {
+  const seen = readable(found);
   asked.response.json(
-    found === 'starting'
+    seen === 'starting'
       ? showStarting(deps.config, asked.params.id)
-      : showBooking(found.record, found.viewer, true),
+      : showBooking(seen.record, seen.viewer, true),
   );
 }
