@@ -56,8 +56,8 @@ export async function runAgainst(
   plan: Plan,
   progress: (line: string) => void,
 ): Promise<Against> {
-  const { stays, faults } = await load(ground, plan, await openFor(ground, plan), progress);
-  const visits = await Promise.all(stays);
+  const { faults, ...loaded } = await load(ground, plan, await openFor(ground, plan), progress);
+  const visits = await loaded.visits;
   const { charges, refunds } = await readBooks(ground.sandboxes);
   const client = new Client({ connectionString: ground.postgres.url('payfirst') });
   await client.connect();

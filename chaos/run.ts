@@ -47,15 +47,16 @@ export async function run(
   builds: readonly { build: string; bundle: string }[],
 ): Promise<Evidence> {
   const adminUrl = stack.postgres.url('payfirst');
-  const opened = await openFor(stack, plan);
+  const shop = await openFor(stack, plan);
   const watched = watchedOf(stack);
   const before = watched.map(({ name }) => heldBy(stack.supervisor.pid(name)));
   const sessionsBefore = await countSessions(adminUrl);
 
   const sampler = new Sampler(adminUrl);
-  const { stays, faults, loadFrom, lastFaultEndedAt, closesAt } = await load(stack, plan, opened, progress);
-  const quietAt = await untilQuiet(stack, stays, closesAt, progress);
-  const visits = await Promise.all(stays);
+  const loaded = await load(stack, plan, shop, progress);
+  const { faults, loadFrom, lastFaultEndedAt, closesAt } = loaded;
+  const quietAt = await untilQuiet(stack, loaded.visits, closesAt, progress);
+  const visits = await loaded.visits;
   const samples = await sampler.end();
   const footprints = footprintsOf(stack, watched, before);
   const connections = {
@@ -109,12 +110,12 @@ export async function run(
 /** Waits until nothing is pending and every customer has gone. @returns when that was; undefined when it was not in time */
 async function untilQuiet(
   stack: ChaosStack,
-  stays: readonly Promise<Visit>[],
+  visits: Promise<Visit[]>,
   until: number,
   progress: (line: string) => void,
 ): Promise<number | undefined> {
   let gone = false;
-  void Promise.all(stays).then(() => (gone = true));
+  void visits.then(() => (gone = true));
   let said = 0;
   while (Date.now() < until) {
     const pending = await countPending(stack.postgres.url('payfirst')).catch(() => undefined);

@@ -37,11 +37,14 @@ export interface Client {
   ): Promise<Answer | undefined>;
 }
 
+/** Connections at once. Whoever finds none free waits here, rather than in the kernel, where a thousand others knock. */
+const maxSockets = 1_000;
+
 /**
  * Connections of all customers. Not `fetch`: the pool behind it keeps a client for every connection it ever had at once and
  * looks through all of them for each request, which took a whole core after the first ten seconds of silence.
  */
-const agent = new Agent({ keepAlive: true });
+const agent = new Agent({ keepAlive: true, maxSockets });
 
 class TooLate extends Error {
   override readonly name = 'TooLate';
