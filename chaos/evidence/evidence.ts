@@ -187,7 +187,7 @@ export interface Footprint {
 
 /** A fault that was played. Times are milliseconds since 1970. */
 export interface Played {
-  /** As in the table of `faults.ts`: `worker-killed`. */
+  /** As in `faults/table.ts`: `worker-killed`. */
   kind: string;
   from: number;
   to: number;

@@ -175,12 +175,9 @@ async function askToCancel(
   }
 }
 
-/** Events of a story whose first activity, `open`, has not come back: started, task scheduled, task started. */
-const eventsBeforeOpened = 3;
-
 /**
  * What Temporal knows of an attempt of this customer, from the moment its start is durable, record or not.
- * @returns undefined when there is none; `opening` while `open` has not come back, so that nobody can have read a record of it
+ * @returns undefined when there is none; `opening` while `open` is tried again and again, so that nobody can have read a record of it
  * @throws when Temporal cannot be asked
  */
 export async function lookAtAttempt(
@@ -190,13 +187,13 @@ export async function lookAtAttempt(
 ): Promise<{ opening: boolean } | undefined> {
   const { temporal, config } = deps;
   try {
-    const { memo, status, historyLength, raw } = await temporal.withDeadline(Date.now() + lookWithinMs, () =>
+    const { memo, raw } = await temporal.withDeadline(Date.now() + lookWithinMs, () =>
       temporal.workflow.getHandle(bookingWorkflowId(bookingId)).describe(),
     );
     if (memo?.['owner'] !== ownerMark(config.appSecret, customerId)) return undefined;
-    const retried = raw.pendingActivities?.some(({ activityType }) => activityType?.name === 'open') === true;
-    const opening = status.name === 'RUNNING' && (historyLength <= eventsBeforeOpened || retried);
-    return { opening };
+    return {
+      opening: raw.pendingActivities?.some(({ activityType }) => activityType?.name === 'open') === true,
+    };
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return undefined;
     throw error;
