@@ -42,6 +42,22 @@ export function describeError(error: unknown): Record<string, unknown> {
   };
 }
 
+/**
+ * A line of the Temporal SDK's own log. What its parts say of a connection or a task may be read; what an activity threw may
+ * quote a customer, as `describeError` says.
+ */
+export function describeTemporalLine(
+  message: string,
+  meta: Readonly<Record<string, unknown>> = {},
+): Record<string, unknown> {
+  const describe = (value: unknown): unknown =>
+    value instanceof Error
+      ? { ...describeError(value), ...('activityId' in meta ? {} : { message: value.message }) }
+      : value;
+  const told = Object.entries(meta).map(([name, value]) => [name, describe(value)] as const);
+  return { event: 'temporal', message, ...Object.fromEntries(told) };
+}
+
 export type Metrics = ReturnType<typeof makeMetrics>;
 
 /** Makes the process's metrics, in Prometheus' conventions. Each process has its own registry; sums are the dashboard's. */

@@ -15,7 +15,7 @@ import { configuredGateways } from './gateways/configured';
 import { observed } from './gateways/observed';
 import { failureConverterPath, makeDataConverter } from './payloads';
 import { lookUp } from './public-address';
-import { describeError, makeLogger, makeMetrics, type Logger, type Metrics } from './telemetry';
+import { describeTemporalLine, makeLogger, makeMetrics, type Logger, type Metrics } from './telemetry';
 import { comparisonId, courierId, paymentWatchId, workflowTypes } from './workflows/messages';
 
 /** How long activities may finish after SIGTERM before they are canceled; orchestrators give 10 s by default. */
@@ -147,17 +147,7 @@ async function main(): Promise<void> {
   const metrics = makeMetrics();
   Runtime.install({
     logger: new DefaultLogger('WARN', (entry) => {
-      log[entry.level === 'ERROR' ? 'error' : 'warn']({
-        event: 'temporal',
-        message: entry.message,
-        ...Object.fromEntries(
-          Object.entries(entry.meta ?? {}).map(([name, value]) => [
-            name,
-            // JSON has nothing of an error. What Temporal's own say of a connection or a task is no customer's.
-            value instanceof Error ? { ...describeError(value), message: value.message } : (value as unknown),
-          ]),
-        ),
-      });
+      log[entry.level === 'ERROR' ? 'error' : 'warn'](describeTemporalLine(entry.message, entry.meta));
     }),
   });
   if (config.payloadKeys.length === 0) {

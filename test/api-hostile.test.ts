@@ -1,6 +1,9 @@
 import { createHmac } from 'node:crypto';
+import { request } from 'node:http';
 import { connect } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { booking, countRows, slot, startApi, writeAttempt, type ApiUnderTest, type Json } from './api-setup';
+import { eventually } from './world';
 
 let api: ApiUnderTest;
 let everything: string;
@@ -301,6 +304,20 @@ describe('routes', () => {
 });
 
 describe('the log', () => {
+  it('says who went before the answer, and claims no status for them', async () => {
+    api.logged.length = 0;
+    const asked = request(`${api.url}/v1/bookings/${ids['bookings']}?wait=5&after=99`, {
+      headers: { authorization: `Bearer ${everything}` },
+    });
+    asked.on('error', () => undefined).end();
+    await setTimeout(300);
+    asked.destroy();
+    const line = await eventually('its line', async () => api.logged.find((text) => text.includes('http.')));
+    expect(JSON.parse(line)).toMatchObject({ event: 'http.abandoned', method: 'GET' });
+    expect(JSON.parse(line)).not.toHaveProperty('status');
+  });
+
+
   it('holds one line per request with ids, and nothing private', async () => {
     api.logged.length = 0;
     await api.call('POST', `/v1/bookings?secret=hidden`, {

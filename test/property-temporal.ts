@@ -50,7 +50,7 @@ function silentLog(faults: unknown[]) {
     info: nothing,
     error: nothing,
     warn: (message: string, attributes?: Record<string, unknown>) => {
-      if (message === 'standing.round-failed') faults.push(`${message}: ${String(attributes?.['reason'])}`);
+      if (message === 'standing.round-failed') faults.push(`${message}: ${JSON.stringify(attributes)}`);
     },
   };
 }

@@ -14,7 +14,7 @@ import { webhookCourier } from './webhook-courier';
 /** Pause between two rounds, in ms: a confirmation mail within a second is soon enough. */
 const roundMs = 500;
 
-/** Messages taken up in one round; bounds how long a round may hold the loop. */
+/** Messages read at once. */
 const messagesPerRound = 20;
 
 /** Mails on their way at once, each over a connection of its own; as many as nodemailer's own pool would open. */
@@ -62,11 +62,14 @@ export function courierActivities(deps: Dependencies) {
     await standBy(roundMs, async () => {
       const { sendMail } = deps;
       if (sendMail === undefined) return;
+      const context = Context.current();
       let due: DueMessage[];
       do {
         due = await dueMessages();
         for (let from = 0; from < due.length; from += mailsAtOnce) {
-          Context.current().heartbeat();
+          // A worker that shuts down, or that was taken for dead, begins no further mail.
+          if (context.cancellationSignal.aborted) return;
+          context.heartbeat();
           const sending = due.slice(from, from + mailsAtOnce).map((message) => carry(message, sendMail));
           // All of them come to an end, whatever becomes of one.
           await Promise.allSettled(sending);

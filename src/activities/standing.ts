@@ -1,5 +1,6 @@
 /** The loop of a standing activity: a round, a heartbeat, a pause, until its worker goes or its turn is over. */
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { describeError } from '../telemetry';
 
 /** How long one turn lasts, in ms. The workflow then starts the next, so that its history stays short. */
 const turnMs = 3_600_000;
@@ -17,9 +18,7 @@ export async function standBy(pauseMs: number, round: () => Promise<void>): Prom
       try {
         await round();
       } catch (error) {
-        context.log.warn('standing.round-failed', {
-          reason: error instanceof Error ? error.message : String(error),
-        });
+        context.log.warn('standing.round-failed', { error: describeError(error) });
       }
       context.heartbeat();
       await context.sleep(pauseMs);

@@ -10,6 +10,7 @@ import {
 } from '@temporalio/client';
 import { ApplicationFailure, type SearchAttributePair } from '@temporalio/common';
 import type { UpdateDefinition } from '@temporalio/common';
+import { walletMethod } from '../booking';
 import { isFailureType, type FailureType } from '../failures';
 import {
   bookingWorkflowId,
@@ -177,7 +178,7 @@ async function askToCancel(
 
 /**
  * What Temporal knows of an attempt of this customer, from the moment its start is durable, record or not.
- * @returns undefined when there is none; `opening` while `open` is tried again and again, so that nobody can have read a record of it
+ * @returns undefined when there is none; `opening` while `open` is under way and can decide nothing yet: what a wallet pays, or nobody, it confirms itself
  * @throws when Temporal cannot be asked
  */
 export async function lookAtAttempt(
@@ -187,13 +188,16 @@ export async function lookAtAttempt(
 ): Promise<{ opening: boolean } | undefined> {
   const { temporal, config } = deps;
   try {
-    const { memo, raw } = await temporal.withDeadline(Date.now() + lookWithinMs, () =>
+    const { memo, raw, typedSearchAttributes } = await temporal.withDeadline(Date.now() + lookWithinMs, () =>
       temporal.workflow.getHandle(bookingWorkflowId(bookingId)).describe(),
     );
     if (memo?.['owner'] !== ownerMark(config.appSecret, customerId)) return undefined;
-    return {
-      opening: raw.pendingActivities?.some(({ activityType }) => activityType?.name === 'open') === true,
-    };
+    const decidesAtOnce = [walletMethod, 'none'].includes(
+      typedSearchAttributes.get(searchAttributes.gateway) ?? 'none',
+    );
+    const isPending =
+      raw.pendingActivities?.some(({ activityType }) => activityType?.name === 'open') === true;
+    return { opening: isPending && !decidesAtOnce };
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return undefined;
     throw error;

@@ -1,5 +1,6 @@
 /** One line per request, with ids only: no body, no query, no header, no address. */
 import { randomUUID } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import type { RequestHandler, Response } from 'express';
 import { pinoHttp } from 'pino-http';
 import type { Logger } from '../telemetry';
@@ -19,7 +20,11 @@ function idIn(path: string): string | undefined {
   return /\/((?:off|bkg|cas|crt)_[0-9a-z]{24})(?:\/|$)/.exec(path)?.[1];
 }
 
-/** Logs each request when it has been answered. Probes are left out: they come every few seconds and say nothing. */
+/** A client that went before its answer was told nothing, whatever status the response still bears. */
+const eventOf = (response: ServerResponse): string =>
+  response.headersSent ? 'http.answered' : 'http.abandoned';
+
+/** Logs each request when it has been answered, or when nobody waits for the answer any more. Probes are left out: they come every few seconds and say nothing. */
 export function logRequests(log: Logger): RequestHandler {
   return pinoHttp({
     logger: log,
@@ -30,15 +35,15 @@ export function logRequests(log: Logger): RequestHandler {
     serializers: { req: () => undefined, res: () => undefined, err: () => undefined },
     customAttributeKeys: { reqId: 'requestId', responseTime: 'ms' },
     customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'warn' : 'info'),
-    customSuccessMessage: () => 'http.answered',
-    customErrorMessage: () => 'http.answered',
+    customSuccessMessage: (_request, response) => eventOf(response),
+    customErrorMessage: (_request, response) => eventOf(response),
     customProps: (request, response) => {
       const { locals } = response as unknown as Response<unknown, { route?: string }>;
       return {
         method: request.method,
         route: locals.route ?? 'none',
         subject: idIn(request.url ?? ''),
-        status: response.statusCode,
+        ...(response.headersSent ? { status: response.statusCode } : {}),
       };
     },
   }) as RequestHandler;
