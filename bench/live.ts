@@ -17,6 +17,7 @@ import { openDatabase, type AttemptRow } from '../src/database';
 import { openNotices, sendBeat } from '../src/notices';
 import { makeLogger } from '../src/telemetry';
 import { withDatabase } from './database';
+import { runAsProgram, say } from './program';
 
 const clients = 1_000;
 const rounds = 3;
@@ -130,7 +131,7 @@ function median(numbers: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
-async function compareWays(url: string, say: (line: string) => void): Promise<void> {
+async function compareWays(url: string): Promise<void> {
   const db = openDatabase(url, { poolMax: 12, name: 'bench' });
   const seen = new Map<string, Seen[]>(Object.keys(ways).map((name) => [name, []]));
   for (let round = 0; round < rounds; round += 1) {
@@ -211,7 +212,7 @@ async function openStreams(port: number, told: (n: number, text: string) => void
   return requests;
 }
 
-async function measureStreams(url: string, say: (line: string) => void): Promise<void> {
+async function measureStreams(url: string): Promise<void> {
   const db = openDatabase(url, { poolMax: 4, name: 'bench' });
   const api = await startApi(url);
   const waiting = new Map<number, () => void>();
@@ -273,14 +274,10 @@ async function writeAttempts(url: string): Promise<void> {
   await db.destroy();
 }
 
-withDatabase(async (url) => {
-  const say = (line: string): void => void process.stdout.write(`${line}\n`);
-  await writeAttempts(url);
-  await compareWays(url, say);
-  await measureStreams(url, say);
-}).catch((error: unknown) => {
-  process.stderr.write(
-    `The bench failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
-  process.exit(1);
-});
+runAsProgram(() =>
+  withDatabase(async (url) => {
+    await writeAttempts(url);
+    await compareWays(url);
+    await measureStreams(url);
+  }),
+);

@@ -1,7 +1,6 @@
 /** How long nobody can book after everything was killed at once: PostgreSQL, Temporal, the API and the worker. */
-import { performance } from 'node:perf_hooks';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Processes } from '../dev/processes';
+import { allBooked, now, tellUntilTaken } from './rounds';
 import type { Payfirst } from './sides';
 
 /** How often the gateway tries to deliver, in ms: often enough not to be what is measured. */
@@ -15,27 +14,13 @@ const againMs = 50;
 export async function timeRestart(payfirst: Payfirst, processes: Processes): Promise<number> {
   const attempt = await payfirst.open();
   await attempt.pay();
+  const began = now();
   await Promise.all([payfirst.kill(), processes.kill('temporal'), processes.kill('postgres')]);
-  const began = performance.now();
-  const telling = (async () => {
-    for (;;) {
-      if (
-        await attempt.tell().then(
-          () => true,
-          () => false,
-        )
-      )
-        return;
-      await pause(againMs);
-    }
-  })();
+  const telling = tellUntilTaken(payfirst, attempt, againMs);
   await processes.startAgain('postgres');
   await processes.startAgain('temporal');
   await payfirst.startAgain();
   await telling;
-  for (;;) {
-    if ((await payfirst.bookedAt([attempt.id]).catch(() => new Map())).size > 0)
-      return performance.now() - began;
-    await pause(againMs);
-  }
+  const bookedAt = await allBooked(payfirst, [attempt.id]);
+  return (bookedAt.get(attempt.id) ?? NaN) - began;
 }

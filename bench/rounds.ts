@@ -1,7 +1,7 @@
 /** What `bench/temporal.ts` does with one of its sides: many starts, payments on a timetable, a storm of webhooks. */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
-import { startMeter, type CpuTimes } from './cpu';
+import { startMeter, type CpuTimes } from './footprint';
 import type { OpenAttempt, Side } from './sides';
 
 export const perSecond = 25;
@@ -9,13 +9,15 @@ export const runSeconds = 20;
 /** Customers who start, or pay, at once. */
 const customers = 8;
 /** How long before its webhook a payment happens, in ms: the sandbox has done with it, and the payment watch hardly ever looked. */
-const leadMs = 300;
+export const leadMs = 300;
 /** What came before left something to do (mails, visibility), and who rested must find back: both take less than this, in ms. */
 const settleMs = 5_000;
 /** How long it is watched while nothing happens, in s. */
 const idleSeconds = 10;
 /** After this long without a booking it will not come, in ms; a gateway's signature is good for 300 s. */
 const lostMs = 240_000;
+/** Between two looks at the bookings, in ms. Their times are the server's own stamps, so looking more often would only cost. */
+const lookEveryMs = 250;
 /** A gateway comes again after minutes; here, after this many ms. */
 const againMs = 1_000;
 
@@ -33,7 +35,8 @@ export interface Seen {
   sample: string;
 }
 
-const now = (): number => performance.timeOrigin + performance.now();
+/** Milliseconds since 1970, as the server's stamps are. */
+export const now = (): number => performance.timeOrigin + performance.now();
 
 async function byCustomers(deed: () => Promise<void>, count: number): Promise<void> {
   let left = count;
@@ -81,14 +84,19 @@ export async function payOnTimetable(
   return { toConfirmed, toAcknowledged, foundBefore: times.length - toConfirmed.length };
 }
 
-async function allBooked(side: Side, ids: readonly string[]): Promise<Map<string, number>> {
+/** Waits until they are booked. @throws Error when some are not, long after */
+export async function allBooked(side: Side, ids: readonly string[]): Promise<Map<string, number>> {
   const end = now() + lostMs;
+  const booked = new Map<string, number>();
   for (;;) {
-    const booked = await side.bookedAt(ids);
+    const missing = ids.filter((id) => !booked.has(id));
+    // A pool learns by its next query that its server was killed.
+    const found = await side.bookedAt(missing).catch(() => new Map<string, number>());
+    for (const [id, at] of found) booked.set(id, at);
     if (booked.size === ids.length) return booked;
     if (now() > end)
       throw new Error(`${side.name}: ${ids.length - booked.size} paid attempts have no booking`);
-    await pause(100);
+    await pause(lookEveryMs);
   }
 }
 
@@ -107,6 +115,24 @@ export async function playRound(side: Side, shared: Readonly<Record<string, numb
   const paying = startMeter(pids);
   const seen = await payOnTimetable(side, attempts);
   return { ...seen, idleCpu, startCpu, payCpu: paying(count), sample: attempts[0]?.workflowId ?? '' };
+}
+
+/**
+ * Tells as a gateway does, again and again until the webhook is acknowledged.
+ * @returns whether it was told to come again first
+ * @throws Error when it is refused for good
+ */
+export async function tellUntilTaken(side: Side, attempt: OpenAttempt, pauseMs = againMs): Promise<boolean> {
+  const end = now() + lostMs;
+  for (let wasRefused = false; ; wasRefused = true) {
+    try {
+      await attempt.tell();
+      return wasRefused;
+    } catch {
+      if (now() > end) throw new Error(`${side.name}: a webhook was refused for good`);
+      await pause(pauseMs);
+    }
+  }
 }
 
 /** What a storm did. */
@@ -130,20 +156,7 @@ export async function playStorm(side: Side, count: number): Promise<Storm> {
   side.rest(false);
   await pause(settleMs);
   const began = now();
-  let refused = 0;
-  await Promise.all(
-    attempts.map(async (attempt) => {
-      for (let isFirst = true; ; isFirst = false) {
-        try {
-          return await attempt.tell();
-        } catch {
-          if (isFirst) refused += 1;
-          if (now() > began + lostMs) throw new Error(`${side.name}: a webhook was refused for good`);
-          await pause(againMs);
-        }
-      }
-    }),
-  );
+  const refused = await Promise.all(attempts.map((attempt) => tellUntilTaken(side, attempt)));
   const acknowledged = now() - began;
   const bookedAt = await allBooked(
     side,
@@ -151,5 +164,10 @@ export async function playStorm(side: Side, count: number): Promise<Storm> {
   );
   const times = [...bookedAt.values()].map((at) => at - began).filter((ms) => ms > 0);
   const drained = Math.max(...times);
-  return { refused, acknowledged, drained, perSecond: (times.length * 1000) / drained };
+  return {
+    refused: refused.filter(Boolean).length,
+    acknowledged,
+    drained,
+    perSecond: (times.length * 1000) / drained,
+  };
 }

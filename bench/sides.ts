@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { Pool } from 'pg';
 import { callApi, publishSlot, type Booking } from '../dev/customer';
 import { freePorts, LOOPBACK, portAnswers } from '../dev/ports';
-import { runSql, type Postgres } from '../dev/postgres';
-import type { Processes } from '../dev/processes';
+import { runSql } from '../dev/postgres';
 import { projectRoot } from '../dev/project';
 import { startStack } from '../dev/stack';
 import { connectStripeSandbox } from '../sandbox/stripe/control';
 import { bookingWorkflowId } from '../src/workflows/messages';
+import type { Ground } from './ground';
 import { smallestSchema } from './smallest';
 
 /** An attempt that waits for its money. */
@@ -43,13 +43,6 @@ export interface Payfirst extends Side {
   /** Both again. */
   startAgain(): Promise<void>;
   stop(): Promise<void>;
-}
-
-/** What both stand on. */
-export interface Ground {
-  processes: Processes;
-  postgres: Postgres;
-  temporalAddress: string;
 }
 
 /** Reads the server's own stamps of commits, which are the same for both sides. */
@@ -151,12 +144,21 @@ async function readBody(request: IncomingMessage): Promise<string> {
 const slotCount = 20;
 
 /** Starts Payfirst: API, one worker, the gateways' sandboxes and a mail sink, each a process of its own. */
-export async function startPayfirst({ postgres, temporalAddress }: Ground): Promise<Payfirst> {
+export async function startPayfirst(
+  { postgres, temporalAddress }: Ground,
+  { windowSeconds = 3_600 }: { windowSeconds?: number } = {},
+): Promise<Payfirst> {
   await postgres.createDatabase('payfirst');
   const url = postgres.url('payfirst');
   const stack = await startStack({
-    env: { ...process.env, DATABASE_URL: url, DATABASE_READONLY_URL: '', TEMPORAL_ADDRESS: temporalAddress },
-    settings: { PAYMENT_WINDOW_SECONDS: '3600' },
+    // Nothing of the caller's: with their SMTP_URL, thousands of mails would go to real people.
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      DATABASE_URL: url,
+      TEMPORAL_ADDRESS: temporalAddress,
+    },
+    settings: { PAYMENT_WINDOW_SECONDS: String(windowSeconds) },
     stopOnSignals: false,
   });
   const place = { api: stack.urls.api, env: stack.env };

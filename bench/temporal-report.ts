@@ -1,5 +1,5 @@
 /** The lines that `bench/temporal.ts` prints: Payfirst over the smallest workflow, against the targets P2 to P7. */
-import { totalOf, type CpuTimes } from './cpu';
+import { totalOf, type CpuTimes } from './footprint';
 import { perSecond, runSeconds, type Seen, type Storm } from './rounds';
 
 /** Of both sides, Payfirst first. */
@@ -56,7 +56,7 @@ export function reportRounds(sides: Both<readonly Seen[]>, open: number): string
     row('P2 webhook to confirmed, p50 ms', at('toConfirmed', 0.5), { ratio: 1.3 }),
     row('P2 webhook to confirmed, p99 ms', at('toConfirmed', 0.99), { ratio: 1.3 }),
     row('P3 webhook acknowledged, p99 ms', at('toAcknowledged', 0.99), { ratio: 1.2, ms: 50 }),
-    row('P6 CPU when nothing happens, ms/s', (seen) => totalOf(seen.idleCpu), { ratio: 1.5 }),
+    row(`P6 CPU while ${open} attempts wait, ms/s`, (seen) => totalOf(seen.idleCpu), { ratio: 1.5 }),
     row('P7 CPU of a start, ms', (seen) => totalOf(seen.startCpu), { ratio: 1.3 }),
     row('P7 CPU of a payment, ms', (seen) => totalOf(seen.payCpu), { ratio: 1.3 }),
     row('P7 CPU of both, ms', (seen) => totalOf(seen.startCpu) + totalOf(seen.payCpu), { ratio: 1.3 }),

@@ -4,28 +4,27 @@
  * webhooks on a fixed timetable while many more attempts are open, a storm of webhooks, everything killed at once. A booking
  * counts when its transaction is committed, by the database's own stamp. `-- --open 10000` opens more attempts.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
-import { startPostgres } from '../dev/postgres';
-import { Processes, stopOnSignals } from '../dev/processes';
-import { findProductionTemporal, startProductionTemporal } from '../dev/temporal-production';
+import type { Processes } from '../dev/processes';
+import { busyShare } from './footprint';
+import { groundPids, onGround, type Ground } from './ground';
+import { runAsProgram, say } from './program';
 import { timeRestart } from './restart';
 import { openMany, payOnTimetable, playRound, playStorm, type Seen, type Storm } from './rounds';
 import { startPayfirst, startSmallest, type Payfirst, type Side } from './sides';
 import { reportRounds, reportStorms } from './temporal-report';
 
+/** An odd number, for a median. */
 const rounds = 3;
 /** Paid before the first round, and not counted: caches, plans, compiled code. */
 const warmUp = 100;
 /** Webhooks of a storm: an hour's payments at one in two seconds, which a gateway kept. */
 const stormWebhooks = 2_000;
 const restarts = 10;
-
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
+/** Share of the machine that others may have while we measure. */
+const busyMost = 0.1;
 
 /** Each side in turn, the other way round in every second round, while the other one rests. */
 async function takeTurns(
@@ -83,17 +82,12 @@ async function reportRestarts(payfirst: Payfirst, processes: Processes): Promise
   );
 }
 
-async function measure(processes: Processes, open: number): Promise<void> {
-  const programs = await findProductionTemporal(say);
-  const busy = (loadavg()[0] ?? 0) / availableParallelism();
-  // The stamps of commits are what both sides are timed by.
-  const postgres = await startPostgres(processes, { settings: ['track_commit_timestamp=on'] });
-  const { address } = await startProductionTemporal(processes, programs, postgres);
-  const ground = { processes, postgres, temporalAddress: address };
+async function measure(ground: Ground, open: number, busy: number): Promise<void> {
+  const { processes, temporalAddress: address } = ground;
   const smallest = await startSmallest(ground);
   const payfirst = await startPayfirst(ground);
   try {
-    const shared = { postgres: processes.pid('postgres') ?? 0, temporal: processes.pid('temporal') ?? 0 };
+    const shared = groundPids(ground);
     const seen = await takeTurns([payfirst, smallest], shared, open);
     reportRounds(seen, open).forEach(say);
     const [ours, floor] = await Promise.all(
@@ -103,9 +97,9 @@ async function measure(processes: Processes, open: number): Promise<void> {
     reportStorms(await playStorms([payfirst, smallest]), stormWebhooks).forEach(say);
     payfirst.rest(false);
     await reportRestarts(payfirst, processes);
-    if (busy > 0.5)
+    if (busy > busyMost)
       say(
-        `\nThe machine was busy before (load ${busy.toFixed(1)} per core): read the times as ratios at most.`,
+        `\nSomething else had ${(busy * 100).toFixed(0)} % of the machine before: read the times as ratios at most.`,
       );
   } finally {
     await payfirst.stop();
@@ -114,21 +108,10 @@ async function measure(processes: Processes, open: number): Promise<void> {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { open: { type: 'string', default: '1000' } } });
-  const logs = mkdtempSync(join(tmpdir(), 'payfirst-bench-logs-'));
-  const processes = new Processes(logs);
-  const forget = stopOnSignals(() => processes.stopAll());
-  try {
-    await measure(processes, Number(values.open));
-  } finally {
-    await processes.stopAll();
-    forget();
-    rmSync(logs, { recursive: true, force: true });
-  }
+  const open = Number(values.open);
+  if (!Number.isSafeInteger(open) || open < 0) throw new Error('--open is a number of attempts.');
+  const busy = await busyShare();
+  await onGround((ground) => measure(ground, open, busy));
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(
-    `The bench failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
-  process.exit(1);
-});
+runAsProgram(main);

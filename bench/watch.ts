@@ -20,6 +20,7 @@ import { freePorts, LOOPBACK } from '../dev/ports';
 import { type Processes } from '../dev/processes';
 import { connectPhonepeSandbox } from '../sandbox/phonepe/control';
 import { withDatabase } from './database';
+import { runAsProgram, say } from './program';
 
 const openTries = 5_000;
 const rounds = 3;
@@ -204,7 +205,7 @@ function median(numbers: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
-async function measure(url: string, processes: Processes, say: (line: string) => void): Promise<void> {
+async function measure(url: string, processes: Processes): Promise<void> {
   const { gateways, plans } = await startGateways(processes);
   const phonepe = connectPhonepeSandbox(plans.find(({ name }) => name === 'phonepe')?.url ?? '');
   const db = openDatabase(url, { poolMax: 10, name: 'bench' });
@@ -237,11 +238,4 @@ async function measure(url: string, processes: Processes, say: (line: string) =>
   await db.destroy();
 }
 
-withDatabase(async (url, processes) => {
-  await measure(url, processes, (line) => void process.stdout.write(`${line}\n`));
-}).catch((error: unknown) => {
-  process.stderr.write(
-    `The bench failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
-  process.exit(1);
-});
+runAsProgram(() => withDatabase((url, processes) => measure(url, processes)));

@@ -112,14 +112,13 @@ export async function creditWallet(place: Place, customerId: string, amountMinor
   });
 }
 
-/** Publishes a slot that starts tomorrow at `hour` UTC. Price in the smallest unit. */
+/** Publishes a slot that starts the day after tomorrow at `hour` UTC, so that none begins while it is sold. Price in the smallest unit. */
 export async function publishSlot(
   place: Place,
   slot: { title: string; hour: number; capacity: number; holdSeconds?: number; price?: Price },
 ): Promise<Offering> {
-  const startsAt = new Date(Date.now() + 86_400_000);
+  const startsAt = new Date(Date.now() + 2 * 86_400_000);
   startsAt.setUTCHours(slot.hour, 0, 0, 0);
-  if (startsAt.getTime() <= Date.now()) startsAt.setUTCDate(startsAt.getUTCDate() + 1);
   const { title, capacity, holdSeconds } = slot;
   return callApi(place, provider, {
     method: 'POST',
