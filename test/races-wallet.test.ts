@@ -7,11 +7,11 @@ import type { Knex } from 'knex';
 import { giveBackActivities } from '../src/activities/give-back';
 import { addSlot, allAtOnce, auditBooks, nextId, priceMinor } from './settling-setup';
 import { balanceOf, endingsOf, fillWallets, openCounter, tally, type Counter } from './ways-setup';
-import { activityRounds } from './tiers';
+import { activityRounds, isLong } from './tiers';
 
 const rounds = activityRounds;
-/** Rounds of each of the two races of fifty payments, the heaviest: fifty together. */
-const heavyRounds = 25;
+/** Rounds of each of the two races of fifty payments, the heaviest: fifty together in the long tier. */
+const heavyRounds = isLong ? 25 : 5;
 /** The most payments at once, and one connection for the barrier. */
 const connections = 51;
 /** What is left over when seven seats are paid. */

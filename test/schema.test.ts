@@ -1,4 +1,5 @@
 /** Each rule of the schema, tried with raw SQL by several connections at once; and its control, without the guard. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { freshDatabase, type FreshDatabase } from './database';
 import { rules as firstRules, scene, type Rule } from './schema-rules';
@@ -50,6 +51,8 @@ async function tryAtOnce(statements: readonly string[]): Promise<Tried> {
       [barrier],
     );
     if (rows[0]?.waiting === statements.length) break;
+    // Whoever looks without a pause is in the way of those who arrive.
+    await sleep(5);
   }
   await gate.commit();
   await Promise.all(running);
@@ -69,7 +72,8 @@ async function tryRule({ before, tries }: Rule): Promise<Tried> {
 }
 
 test.each(rules)('$rule', async (rule) => {
-  for (let round = 0; round < rounds; round += 1) {
+  // Where one statement stands alone there is no race.
+  for (let round = 0; round < (rule.tries.length > 1 ? rounds : 1); round += 1) {
     const { succeeded, refusedBy } = await tryRule(rule);
     expect(succeeded).toBe(rule.allowed);
     expect(refusedBy).toHaveLength(rule.tries.length - rule.allowed);

@@ -291,10 +291,11 @@ export async function eventually<T>(
   ms = 60_000,
 ): Promise<T> {
   const until = Date.now() + ms;
-  for (;;) {
+  // What did not happen at once is looked for less often: many who wait take the machine from what they wait for.
+  for (let pauseMs = 20; ; pauseMs = Math.min(pauseMs * 1.3, 100)) {
     const seen = await look();
     if (seen !== undefined && seen !== false) return seen;
     if (Date.now() > until) throw new Error(`${what} did not happen within ${ms} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
