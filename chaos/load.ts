@@ -1,5 +1,5 @@
 /** The load of a run on its timetable, and its faults at their times. */
-import { makeClient } from './customers/asking';
+import { makeClient, type Client } from './customers/asking';
 import { sendCrowd } from './customers/crowd';
 import { openShop, type Shop } from './customers/shop';
 import type { Played, Visit } from './evidence/evidence';
@@ -11,9 +11,13 @@ import { windowSeconds } from './stack/surroundings';
 /** How long the quiet end may take before the run gives up waiting, in ms: twice what is promised, so that a miss has a figure. */
 const quietWithinMs = 120_000;
 
+/** The one who publishes. */
+export const providerOf = ({ api, env }: Ground): Promise<Client> =>
+  makeClient(api, env, { sub: 'dr-ada', scope: 'catalog' }, () => undefined);
+
 /** Publishes what the customers of a plan want. */
-export async function openFor({ api, env }: Ground, { wishes }: Plan): Promise<Shop> {
-  const provider = await makeClient(api, env, { sub: 'dr-ada', scope: 'catalog' }, () => undefined);
+export async function openFor(ground: Ground, { wishes }: Plan): Promise<Shop> {
+  const provider = await providerOf(ground);
   return openShop(provider, wishes.length, wishes.at(-1)?.afterMs ?? 0);
 }
 
@@ -39,7 +43,7 @@ export async function load(
   const crowd = sendCrowd({ api, env, windowSeconds, wishes, shop, loadFrom }, progress);
   const breaker = new Breaker(ground, progress);
   await Promise.all([crowd.allCame, breaker.playAll(faults, loadFrom)]);
-  const lastFaultEndedAt = Math.max(Date.now(), ...breaker.played.map(({ to }) => to));
+  const lastFaultEndedAt = Date.now();
   const closesAt = lastFaultEndedAt + quietWithinMs;
   crowd.closeAt(closesAt);
   progress('all customers have come, and the last fault is over');

@@ -8,12 +8,13 @@
  *   npm run chaos -- --control all           each safety switched off in turn: its invariant must break
  *   npm run chaos -- --design in-memory      the same against the design that everyone starts with: whom it loses
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { stopOnSignals } from '../dev/processes';
-import { countPayers, runAgainst } from './against';
-import { buildControl, controls, type Control } from './controls';
+import { runAgainst } from './against';
+import { buildControl, buildPrevious, type PreviousBuild } from './builds';
+import { controls, type Control } from './controls';
 import type { Evidence } from './evidence/evidence';
 import { thisBuild } from './evidence/histories';
 import { faults } from './faults/table';
@@ -21,11 +22,10 @@ import { judge } from './judge/judge';
 import type { Verdict } from './judge/verdict';
 import { orderFrom, type Order } from './order';
 import { makePlan } from './plan';
-import { buildPrevious, type PreviousBuild } from './previous';
 import { pageOf } from './report/page';
-import { jsonOf, reportOf } from './report/report';
+import { jsonOf, reportOf, type Report } from './report/report';
 import { run } from './run';
-import { startChaosStack, startInMemoryStack } from './stack/stack';
+import { startChaosStack, startInMemoryStack, type Ground } from './stack/stack';
 
 const began = Date.now();
 const progress = (line: string): void =>
@@ -54,32 +54,67 @@ function buildsToReplay(of: {
   return [thisBuild, ...(of.previous === undefined ? [] : [of.previous])];
 }
 
-/** Starts a stack, breaks it, and takes it down again. */
-async function playOn(order: Order, control?: Control): Promise<Evidence> {
+/** What stands now. A signal that comes while something starts finds nothing here: then the keepers end it. */
+let standing: Ground | undefined;
+
+/** Starts a stack, uses it, and takes it down again. Its logs stay until somebody says that they are not needed. */
+async function onStack<Stack extends Ground, T>(
+  start: () => Promise<Stack>,
+  use: (stack: Stack) => Promise<T>,
+): Promise<T> {
+  const stack = await start();
+  standing = stack;
+  try {
+    return await use(stack);
+  } finally {
+    await stack.stop();
+  }
+}
+
+/** Evidence, what is said of it, and the folder of the processes' logs. */
+interface Judged {
+  evidence: Evidence;
+  verdicts: Verdict[];
+  report: Report;
+  logFolder: string;
+}
+
+/** Breaks a stack, and judges what that leaves. */
+async function play(order: Order, control?: Control): Promise<Judged> {
   const kinds = faults.filter(({ kind }) => control?.faults?.includes(kind) ?? true);
   const plan = makePlan(order.startValue, order, { count: order.faults, atLeast: order.atLeast, kinds });
-  const build = control === undefined ? undefined : buildControl(control.name, control.changes ?? []);
-  const next = control?.replay === undefined ? undefined : buildControl(control.name, [control.replay]);
+  const build = control?.changes && buildControl(control.name, control.changes);
+  const next = control?.replay && buildControl(control.name, [control.replay]);
   const previous = control === undefined ? await previousOf(order) : undefined;
-  try {
-    const stack = await startChaosStack({
+  const builds = buildsToReplay({ build, next, previous });
+  const start = () =>
+    startChaosStack({
       progress,
       ...(build === undefined ? {} : { build: build.folder }),
       ...(control?.sql === undefined ? {} : { sql: control.sql }),
     });
-    const forget = stopOnSignals(() => stack.stop());
-    progress(`logs: ${stack.logFolder}`);
-    try {
-      return await run(stack, plan, order.startValue, progress, buildsToReplay({ build, next, previous }));
-    } finally {
-      forget();
-      await stack.stop();
-    }
-  } finally {
-    build?.remove();
-    next?.remove();
-    previous?.remove();
-  }
+  const played = await onStack(start, async (stack) => ({
+    evidence: await run(stack, plan, order.startValue, progress, builds),
+    logFolder: stack.logFolder,
+  }));
+  for (const one of [build, next, previous]) one?.remove();
+  const verdicts = judge(played.evidence);
+  return { ...played, verdicts, report: reportOf(played.evidence, verdicts) };
+}
+
+/** Writes the page, its figures, and all evidence. @returns the page's path */
+function write(order: Order, name: string, { evidence, report }: Judged): string {
+  mkdirSync(order.report, { recursive: true });
+  const file = join(order.report, `${name}-${order.startValue}`);
+  writeFileSync(`${file}.md`, pageOf(report));
+  writeFileSync(`${file}.json`, jsonOf(report));
+  writeFileSync(`${file}-evidence.json`, JSON.stringify(evidence));
+  return `${file}.md`;
+}
+
+/** Logs are tens of megabytes, and nobody reads them after a run that was as it should be. */
+function forgetLogs(logFolder: string): void {
+  rmSync(logFolder, { recursive: true, force: true });
 }
 
 const lineOf = ({ name, rule, checked, broken }: Verdict): string =>
@@ -89,51 +124,60 @@ const lineOf = ({ name, rule, checked, broken }: Verdict): string =>
     ...(broken.length > 3 ? [`              and ${broken.length - 3} more`] : []),
   ].join('\n');
 
+const landedOf = (played: Evidence['faults']): number =>
+  played.filter(({ proof }) => proof !== undefined).length;
+
 /** One run, its report, and 1 as exit code when anything broke. */
 async function chaos(order: Order): Promise<void> {
-  const evidence = await playOn(order);
-  const verdicts = judge(evidence);
-  const report = reportOf(evidence, verdicts);
-  mkdirSync(order.report, { recursive: true });
-  const file = join(order.report, `chaos-${order.startValue}`);
-  writeFileSync(`${file}.md`, pageOf(report));
-  writeFileSync(`${file}.json`, jsonOf(report));
-  writeFileSync(`${file}-evidence.json`, JSON.stringify(evidence));
-  const landed = evidence.faults.filter(({ proof }) => proof !== undefined).length;
-  console.log(verdicts.map(lineOf).join('\n'));
-  const { charges, refunds, rows } = evidence;
-  const payers = countPayers(
-    charges.filter(({ gateway }) => gateway !== 'wallet'),
-    refunds.filter(({ gateway }) => gateway !== 'wallet'),
-    new Set(rows.bookings.filter(({ status }) => status === 'confirmed').map(({ id }) => id)),
-    new Set(
-      rows.cases.flatMap(({ booking_id, resolved_at }) =>
-        resolved_at === null && booking_id ? [booking_id] : [],
-      ),
-    ),
-  );
+  const judged = await play(order);
+  const { evidence, verdicts, report, logFolder } = judged;
+  const page = write(order, 'chaos', judged);
+  console.log([...verdicts.map(lineOf), ...report.unproved.map((one) => `UNPROVED ${one}`)].join('\n'));
+  const { payers } = report;
   console.log(
     `payfirst: ${payers.paid} paid at a gateway, ${payers.booked} booked, ${payers.refunded} refunded, ${payers.lost} lost`,
   );
   console.log(
-    `${evidence.visits.length} customers, ${landed} of ${evidence.faults.length} faults landed. Report: ${file}.md`,
+    `${evidence.visits.length} customers, ${landedOf(evidence.faults)} of ${evidence.faults.length} faults landed. Report: ${page}`,
   );
-  if (!report.passed) process.exitCode = 1;
+  if (report.passed) return forgetLogs(logFolder);
+  process.exitCode = 1;
+  console.log(`Logs: ${logFolder}`);
+}
+
+/** Plays one control. @returns whether its invariant broke, by what the control is for */
+async function provokeOne(order: Order, control: Control): Promise<boolean> {
+  const { name, breaks } = control;
+  const judged = await play(order, control);
+  const page = write(order, `control-${name}`, judged);
+  const broken = judged.verdicts.filter((verdict) => verdict.broken.length > 0);
+  const found = broken.find((verdict) => verdict.name === breaks);
+  // Without one, whatever broke was broken by something else.
+  const unstruck = control.faults !== undefined && landedOf(judged.evidence.faults) === 0;
+  const isRed = found !== undefined && !unstruck;
+  console.log(
+    `${isRed ? 'red  ' : 'BLIND'} ${name}: ${unstruck ? 'no fault of its own landed; ' : ''}${breaks} broke ${found?.broken.length ?? 0} times` +
+      ` (all: ${broken.map((verdict) => `${verdict.name} ${verdict.broken.length}`).join(', ') || 'none'})`,
+  );
+  for (const { text } of found?.broken.slice(0, 2) ?? []) console.log(`        ${text}`);
+  if (isRed) forgetLogs(judged.logFolder);
+  else console.log(`        Report: ${page}. Logs: ${judged.logFolder}`);
+  return isRed;
 }
 
 /** Each control must break its invariant; 1 as exit code when one does not. */
 async function provoke(order: Order, wanted: readonly Control[]): Promise<void> {
   for (const control of wanted) {
     progress(`control ${control.name}: ${control.off}`);
-    const verdicts = judge(await playOn(order, control));
-    const broken = verdicts.filter((verdict) => verdict.broken.length > 0);
-    const found = broken.find(({ name }) => name === control.breaks);
-    if (found === undefined) process.exitCode = 1;
-    console.log(
-      `${found === undefined ? 'BLIND' : 'red  '} ${control.name}: ${control.breaks} broke ${found?.broken.length ?? 0} times` +
-        ` (all: ${broken.map(({ name, broken: list }) => `${name} ${list.length}`).join(', ') || 'none'})`,
-    );
-    for (const { text } of found?.broken.slice(0, 2) ?? []) console.log(`        ${text}`);
+    try {
+      if (!(await provokeOne(order, control))) process.exitCode = 1;
+    } catch (error) {
+      // The others can still be played.
+      process.exitCode = 1;
+      console.log(
+        `BLIND ${control.name}: it was not played (${error instanceof Error ? error.message : String(error)})`,
+      );
+    }
   }
 }
 
@@ -144,31 +188,31 @@ async function compare(order: Order): Promise<void> {
     atLeast: order.atLeast,
     kinds: faults,
   });
-  const ground = await startInMemoryStack({ progress });
-  const forget = stopOnSignals(() => ground.stop());
-  progress(`logs: ${ground.logFolder}`);
-  try {
-    const { payers, faults: played } = await runAgainst(ground, plan, progress);
-    const landed = played.filter(({ proof }) => proof !== undefined).length;
-    mkdirSync(order.report, { recursive: true });
-    const figures = { startValue: order.startValue, attempts: order.attempts, landed, ...payers };
-    writeFileSync(
-      join(order.report, `in-memory-${order.startValue}.json`),
-      `${JSON.stringify(figures, null, 2)}\n`,
-    );
-    console.log(
-      `in-memory: ${payers.paid} paid at a gateway, ${payers.booked} booked, ${payers.refunded} refunded, ` +
-        `${payers.lost} lost (${((100 * payers.lost) / Math.max(1, payers.paid)).toFixed(1)} %); ` +
-        `${landed} of ${played.length} faults landed`,
-    );
-  } finally {
-    forget();
-    await ground.stop();
-  }
+  const { payers, played, logFolder } = await onStack(
+    () => startInMemoryStack({ progress }),
+    async (ground) => {
+      const against = await runAgainst(ground, plan, progress);
+      return { payers: against.payers, played: against.faults, logFolder: ground.logFolder };
+    },
+  );
+  forgetLogs(logFolder);
+  const landed = landedOf(played);
+  mkdirSync(order.report, { recursive: true });
+  const figures = { startValue: order.startValue, attempts: order.attempts, landed, ...payers };
+  writeFileSync(
+    join(order.report, `in-memory-${order.startValue}.json`),
+    `${JSON.stringify(figures, null, 2)}\n`,
+  );
+  console.log(
+    `in-memory: ${payers.paid} paid at a gateway, ${payers.booked} booked, ${payers.refunded} refunded, ` +
+      `${payers.lost} lost (${((100 * payers.lost) / Math.max(1, payers.paid)).toFixed(1)} %); ` +
+      `${landed} of ${played.length} faults landed`,
+  );
 }
 
 async function main(): Promise<void> {
   const order = orderFrom(process.argv.slice(2));
+  stopOnSignals(async () => standing?.stop());
   // A worker that replays tells of each of its states.
   Runtime.install({ logger: new DefaultLogger('WARN') });
   if (order.design === 'in-memory') return compare(order);

@@ -25,11 +25,11 @@ export interface Order {
 /**
  * The smoke tier is a rush: twenty starts a second for half a minute are more than two cores carry, and must be over soon all the same.
  * The full tier goes on at a rate that two cores carry beside its faults; fifteen a second keep them busy without any fault, and ten with.
- * It plans more faults than the 150 that must land, and four of each kind, for some find nothing to strike.
+ * It plans more faults than the 150 that must land, and four of each kind, for some find nothing to strike; the rest by weight.
  */
 const tiers: Readonly<Record<string, Pick<Order, 'attempts' | 'perSecond' | 'faults' | 'atLeast'>>> = {
   smoke: { attempts: 600, perSecond: 20, faults: 11, atLeast: 0 },
-  full: { attempts: 12_000, perSecond: 8, faults: 180, atLeast: 4 },
+  full: { attempts: 12_000, perSecond: 5, faults: 200, atLeast: 4 },
 };
 
 function whole(name: string, text: string): number {

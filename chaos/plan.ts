@@ -29,10 +29,17 @@ export interface PlannedFault {
   dice: [number, number];
 }
 
+/** Everything that a run will do, and what it must have done to prove anything. */
 export interface Plan {
   wishes: Wish[];
   faults: PlannedFault[];
+  mustLand: { all: number; each: number };
 }
+
+/** Share of the faults that must land: some find nothing to strike, but 150 of the full tier's 200 must. */
+const mustLandShare = 3 / 4;
+/** Times that each kind must land where it comes more often (reliability plan). */
+const mustLandEach = 2;
 
 /**
  * How people behave, in per cent. From the plan of reliability: 15 abandon, 10 pay late, 10 are declined and retry, 5
@@ -104,6 +111,13 @@ export function makePlan(
       afterMs: (n * 1000) / perSecond,
     })),
     faults: drawFaults(startValue, faults, lastsMs),
+    mustLand: {
+      all: Math.floor(faults.count * mustLandShare),
+      each: Math.min(
+        mustLandEach,
+        Math.floor(Math.min(faults.atLeast, faults.count / faults.kinds.length) / 2),
+      ),
+    },
   };
 }
 
@@ -116,7 +130,10 @@ function drawFaults(
   }: { count: number; atLeast: number; kinds: readonly { kind: string; weight: number }[] },
   lastsMs: number,
 ): PlannedFault[] {
-  const certain = kinds.flatMap(({ kind }) => Array.from({ length: atLeast }, () => kind)).slice(0, count);
+  // In turns: a shorter run has less of each, not fewer kinds.
+  const certain = Array.from({ length: atLeast }, () => kinds.map(({ kind }) => kind))
+    .flat()
+    .slice(0, count);
   const one = fc.record({ kind: pickOf(kinds), first: die, second: die, order: die });
   // Another stream than the customers': more of them must not change the faults.
   return fc

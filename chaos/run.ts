@@ -2,6 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { makeDataConverter } from '../src/payloads';
+import { bookingWorkflowId } from '../src/workflows/messages';
+import { introduce, providerEmail } from './customers/shop';
 import { readBooks } from './evidence/books';
 import type { Charge, Evidence, Footprint, Refund, Visit } from './evidence/evidence';
 import { heldBy, type Held } from './evidence/footprints';
@@ -9,14 +11,12 @@ import { listOnceClosed, replayAll } from './evidence/histories';
 import type { Plan } from './plan';
 import { countPending, countSessions, readRows, type WalletEntry } from './evidence/rows';
 import { Sampler } from './evidence/samples';
-import { load, openFor } from './load';
+import { load, openFor, providerOf } from './load';
 import type { ChaosStack, Ground } from './stack/stack';
+import { poolMax } from './stack/surroundings';
 
 /** Between two looks whether everything is over, in ms. */
 const lookEveryMs = 500;
-
-/** The default of DATABASE_POOL_MAX: an API has such a pool for writing and one for reading. */
-const poolMax = 12;
 
 /**
  * Temporal's server caches workflows, their events and its shards, each up to a number of its own. Seen: 687 MB with 10,000 open
@@ -47,6 +47,7 @@ export async function run(
   builds: readonly { build: string; bundle: string }[],
 ): Promise<Evidence> {
   const adminUrl = stack.postgres.url('payfirst');
+  await introduce(await providerOf(stack));
   const shop = await openFor(stack, plan);
   const watched = watchedOf(stack);
   const before = watched.map(({ name }) => heldBy(stack.supervisor.pid(name)));
@@ -74,7 +75,11 @@ export async function run(
     const dataConverter = makeDataConverter(keys);
     const temporal = new Client({ connection, namespace: stack.temporal.namespace, dataConverter });
     const keepers = rows.cases.filter(({ resolved_at }) => resolved_at === null);
-    const workflows = await listOnceClosed(temporal, new Set(keepers.map((one) => one.workflow_id)));
+    const workflows = await listOnceClosed(
+      temporal,
+      rows.attempts.map((one) => bookingWorkflowId(one.booking_id)),
+      new Set(keepers.map((one) => one.workflow_id)),
+    );
     progress(
       `replaying ${workflows.length} histories with ${builds.map(({ build }) => build).join(' and with ')}`,
     );
@@ -82,6 +87,8 @@ export async function run(
     const replays = await Promise.all(builds.map((build) => replayAll(temporal, dataConverter, build)));
     return {
       startValue,
+      providerEmail,
+      mustLand: plan.mustLand,
       calls: book.calls,
       visits,
       objects: book.objects,
@@ -107,7 +114,11 @@ export async function run(
   }
 }
 
-/** Waits until nothing is pending and every customer has gone. @returns when that was; undefined when it was not in time */
+/**
+ * Waits until nothing is pending, every customer has gone, and all money that the gateways hold is known: who pays late is gone
+ * before anybody has heard of it.
+ * @returns when that was; undefined when it was not in time
+ */
 async function untilQuiet(
   stack: ChaosStack,
   visits: Promise<Visit[]>,
@@ -120,7 +131,7 @@ async function untilQuiet(
   while (Date.now() < until) {
     const pending = await countPending(stack.postgres.url('payfirst')).catch(() => undefined);
     const open = pending && pending.attempts + pending.refunds + pending.messages;
-    if (open === 0 && gone) return Date.now();
+    if (open === 0 && gone && (await isAllKnown(stack, pending?.payments))) return Date.now();
     if (Date.now() - said > 10_000) {
       said = Date.now();
       progress(
@@ -132,14 +143,20 @@ async function untilQuiet(
   return undefined;
 }
 
+async function isAllKnown({ sandboxes }: ChaosStack, payments = 0): Promise<boolean> {
+  const { charges } = await readBooks(sandboxes);
+  return charges.length <= payments;
+}
+
 function footprintsOf(
   stack: ChaosStack,
   watched: readonly Watched[],
   before: readonly (Held | undefined)[],
 ): Footprint[] {
-  return watched.flatMap((one, n) => {
+  return watched.map((one, n) => {
     const [was, is] = [before[n], heldBy(stack.supervisor.pid(one.name))];
-    return was === undefined || is === undefined ? [] : [{ ...one, before: was, after: is }];
+    if (was === undefined) throw new Error(`${one.name} was not there before the load`);
+    return { ...one, before: was, ...(is === undefined ? {} : { after: is }) };
   });
 }
 

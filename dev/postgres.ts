@@ -51,6 +51,9 @@ export interface PostgresOptions {
 const UNPRIVILEGED = ['postgres', 'nobody'];
 const SUPERUSER = 'postgres';
 
+/** A server under load, or one that recovers, answers a newcomer late; one that is away refuses at once. In ms. */
+const connectWithinMs = 5_000;
+
 interface User {
   uid: number;
   gid: number;
@@ -145,8 +148,21 @@ async function initialise(
     .finally(() => rmSync(passwordFile, { force: true }));
 }
 
-async function withClient<T>(url: string, use: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis: 2000 });
+/**
+ * Does something on a connection of its own.
+ * @param queryMs how long a query may take at most; without it, as long as it takes
+ * @throws Error while the server is away
+ */
+export async function withClient<T>(
+  url: string,
+  use: (client: Client) => Promise<T>,
+  queryMs?: number,
+): Promise<T> {
+  const client = new Client({
+    connectionString: url,
+    connectionTimeoutMillis: connectWithinMs,
+    ...(queryMs === undefined ? {} : { query_timeout: queryMs }),
+  });
   // A server that goes away between two statements is told by the next one.
   client.on('error', () => undefined);
   await client.connect();

@@ -143,11 +143,18 @@ export class Processes {
     process.kill(entry.pid, signal);
   }
 
-  /** Kills it with SIGKILL and waits until it is gone. Does nothing when it has ended already. */
-  async kill(name: string): Promise<void> {
+  /** Kills it with SIGKILL, or another signal that ends it, and waits until it is gone. Does nothing when it has ended already. */
+  async kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const entry = this.#entry(name);
     entry.expected = true;
-    if (!entry.hasEnded) process.kill(entry.pid, 'SIGKILL');
+    if (!entry.hasEnded) {
+      try {
+        process.kill(entry.pid, signal);
+      } catch (error) {
+        // It has just ended by itself, and its keeper has not said so yet.
+        if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+      }
+    }
     await entry.ended;
   }
 

@@ -1,14 +1,16 @@
 /** The controls of a chaos run can be made of this build: a text that is missing would be found an hour later, or not at all. */
+import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildControl, controls } from '../chaos/controls';
+import { buildControl } from '../chaos/builds';
+import { controls } from '../chaos/controls';
 import { faults } from '../chaos/faults/table';
 import { projectRoot } from '../dev/project';
 import { rules } from '../chaos/judge/judge';
 import { runSql } from '../dev/postgres';
 import { freshDatabase } from './database';
 
-test.each(controls)(
+test.each(controls.filter(({ changes, replay }) => changes !== undefined || replay !== undefined))(
   '$name is made beside the build, and leaves nothing',
   ({ name, changes = [], replay }) => {
     const all = [...changes, ...(replay === undefined ? [] : [replay])];
@@ -26,6 +28,19 @@ test('a text that is not there stops it', () => {
   expect(() => buildControl('none', [{ file: 'src/worker.js', from: 'no such text', to: '' }])).toThrow(
     'src/worker.js holds 0 times: no such text',
   );
+});
+
+test('a build goes with the process that made it, whatever ends that', async () => {
+  const builds = join(projectRoot, 'dist', 'chaos', 'builds.js');
+  const code = `console.log(require(${JSON.stringify(builds)}).buildControl('none', []).folder); process.exit(130)`;
+  const made = await new Promise<{ code: unknown; folder: string }>((resolve) => {
+    execFile(process.execPath, ['-e', code], (error, stdout) =>
+      resolve({ code: error?.code, folder: stdout.trim() }),
+    );
+  });
+  expect(made.code).toBe(130);
+  expect(made.folder).toContain(join('.payfirst', 'control-none-'));
+  expect(existsSync(made.folder)).toBe(false);
 });
 
 test.each(controls.filter(({ sql }) => sql !== undefined))(

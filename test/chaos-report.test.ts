@@ -14,7 +14,6 @@ const reported = (evidence: Evidence): { report: Report; page: string } => {
 
 test('A whole run is told in one page: verdicts, attempts, faults, outcomes, money, figures', () => {
   const evidence = wholeEvidence();
-  evidence.calls = 35;
   const { report, page } = reported(evidence);
   expect(report.passed).toBe(true);
   expect(page).toContain('# Chaos run, start value 20261121');
@@ -26,6 +25,10 @@ test('A whole run is told in one page: verdicts, attempts, faults, outcomes, mon
   expect(page).toContain('| confirmed | 1 | 1 | 1 | 1 | 4 |');
   expect(page).toContain('| refunded after a cancellation | 0 | 0 | 0 | 1 | 1 |');
   expect(page).toContain('| needs_attention (slot-unavailable) | 1 | 0 | 0 | 0 | 1 |');
+  expect(report.payers.lost).toBe(0);
+  expect(page).toMatch(
+    /\| Paid at a gateway: of them booked, refunded, in cases, lost \| \d+: \d+, \d+, 1, 0 \|/,
+  );
   expect(page).toContain('| EUR | 25000 | 10000 | 12500 | 2500 |');
   expect(page).toContain('| From the last fault until everything was over | 12.50 s |');
   expect(page).toContain('| Calls at the gateways for each booking | 7.0 |');
@@ -34,16 +37,33 @@ test('A whole run is told in one page: verdicts, attempts, faults, outcomes, mon
   expect(page).not.toContain('Stories');
 });
 
-test('What nobody counted, or could look at, is said to be so', () => {
+test('What proves too little says so, and has not passed', () => {
   const evidence = wholeEvidence();
   evidence.replays = [];
-  delete evidence.quietAt;
+  evidence.samples = [];
   evidence.faults = [];
-  const { page } = reported(evidence);
-  expect(page).toContain('| Calls at the gateways for each booking | not counted |');
-  expect(page).toContain('| From the last fault until everything was over | it never was |');
+  evidence.rows.gateway_events = [];
+  const { report, page } = reported(evidence);
+  expect(report.verdicts.filter(({ broken }) => broken.length > 0)).toEqual([]);
+  expect(report.passed).toBe(false);
+  expect(report.unproved).toEqual([
+    'Nobody looked during the run.',
+    'No history was replayed.',
+    'S10 had nothing to look at.',
+    '0 faults landed; 2 were wanted.',
+  ]);
+  expect(page).toContain('All 20 invariants hold. **But the run proves too little.**');
   expect(page).toContain('## Faults\n\nNone.');
-  expect(page).toMatch(/\| L8 \| .* \| 0 \| nothing to look at \|/);
+  expect(page).toMatch(/\| S10 \| .* \| 0 \| nothing to look at \|/);
+});
+
+test('A kind of fault that landed too seldom is named; an end that never came has no figure', () => {
+  const evidence = wholeEvidence();
+  evidence.mustLand = { all: 2, each: 1 };
+  delete evidence.quietAt;
+  const { report, page } = reported(evidence);
+  expect(report.unproved).toEqual(['api-stopped landed 0 times; 1 were wanted.']);
+  expect(page).toContain('| From the last fault until everything was over | it never was |');
 });
 
 test('Mails that came twice under one id are a figure', () => {
@@ -122,6 +142,7 @@ test('A broken run is told with its start value, its faults and the whole story 
   expect(page).toContain('- L8: the run: With this build: booking/bkg_0 does not replay');
   expect(page).toContain('Start value 20261121');
   expect(page).toContain('| worker-killed | 1.00 s | 2.00 s | its pid is gone |');
+  expect(report.payers.lost).toBe(1);
   const [story] = report.failure?.stories ?? [];
   expect(report.failure?.stories).toHaveLength(1);
   expect(story).toMatchObject({ bookingId, rules: ['L2'] });

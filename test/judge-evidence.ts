@@ -3,6 +3,7 @@ import { deriveId } from '../src/activities/dependencies';
 import type { MessageKind } from '../src/booking';
 import { bookingWorkflowId, courierId, paymentWatchId } from '../src/workflows/messages';
 import type { Evidence } from '../chaos/evidence/evidence';
+import { the } from './judge-plant';
 import { bookingOf, everybody, numberOf, people, type Money, type Person, type Told } from './judge-people';
 
 export const priceMinor = 2500;
@@ -16,6 +17,9 @@ export const provider = 'provider@example.test';
 export function wholeEvidence(): Evidence {
   const evidence: Evidence = {
     startValue: 20261121,
+    providerEmail: provider,
+    calls: 35,
+    mustLand: { all: 2, each: 0 },
     visits: [],
     objects: [],
     charges: [],
@@ -82,7 +86,6 @@ export function wholeEvidence(): Evidence {
         seat_no: seat,
         booking_id: taken[seat - 1]?.booking_id ?? null,
         held_by: null,
-        held_until: null,
       });
   }
   return evidence;
@@ -110,6 +113,14 @@ function addPerson(evidence: Evidence, person: Person): void {
     ...(told.money === undefined ? {} : { paidAt: at + 500 }),
     ...(told.behaviour.startsWith('cancel') ? { canceledAt: at + 900 } : {}),
   });
+  if (told.method === 'wallet') {
+    the(evidence.visits, (visit) => visit.n === n).creditedMinor = priceMinor;
+    rows.wallets.push({
+      customer_id: customerId,
+      currency: 'EUR',
+      balance_minor: told.booked === 'canceled' ? priceMinor : 0,
+    });
+  }
   rows.attempts.push({
     booking_id: bookingId,
     customer_id: customerId,
@@ -118,7 +129,6 @@ function addPerson(evidence: Evidence, person: Person): void {
     currency: 'EUR',
     method: told.method,
     failure: told.failure === undefined ? null : { type: told.failure },
-    cart_id: null,
   });
   evidence.workflows.push({
     workflowId: bookingWorkflowId(bookingId),
@@ -180,7 +190,6 @@ function addObject(
     gateway_payment_id: `charge_${name}`,
     amount_minor: priceMinor,
     disposition: told.booked !== undefined && index === 0 ? 'booked' : 'returned',
-    refunded_minor: back === undefined ? 0 : priceMinor,
   });
   if (gateway !== 'wallet') {
     const type = {

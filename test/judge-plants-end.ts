@@ -1,4 +1,6 @@
 /** What must hold once everything is quiet, broken: L1 to L9. */
+import { messageId } from '../chaos/judge/mails';
+import { bookingWorkflowId } from '../src/workflows/messages';
 import { loadFrom, priceMinor, provider } from './judge-evidence';
 import { bookingOf, numberOf } from './judge-people';
 import { attemptOf, drop, objectOf, the, visitOf, type Plant } from './judge-plant';
@@ -15,12 +17,17 @@ export const plantsAtTheEnd: Plant[] = [
   [
     'L1',
     'an attempt waits for a person whom nobody asked',
-    ({ rows }) => {
+    ({ rows, workflows }) => {
       rows.attempts.push({
         ...the(rows.attempts, () => true),
         booking_id: 'bkg_x',
         customer_id: 'x',
         status: 'needs_attention',
+      });
+      workflows.push({
+        ...the(workflows, () => true),
+        workflowId: bookingWorkflowId('bkg_x'),
+        status: 'COMPLETED',
       });
     },
   ],
@@ -100,7 +107,35 @@ export const plantsAtTheEnd: Plant[] = [
         gateway_payment_id: 'charge_x',
         amount_minor: 700,
         disposition: 'unmatched',
-        refunded_minor: 0,
+      });
+    },
+  ],
+  [
+    'L2',
+    'a wallet holds less than what is left of it',
+    ({ rows }) => {
+      the(rows.wallets, ({ balance_minor }) => balance_minor > 0).balance_minor -= 1;
+    },
+  ],
+  [
+    'L2',
+    'a wallet that was filled is gone',
+    ({ rows }) => {
+      drop(rows.wallets, () => true);
+    },
+  ],
+  [
+    'L2',
+    'a case asks for a message, which no run is long enough for',
+    ({ rows }) => {
+      rows.cases.push({
+        id: 'cas_m',
+        workflow_id: 'case/cas_m',
+        booking_id: bookingOf('paysByStripe'),
+        payment_id: null,
+        kind: 'message-failed',
+        amount_minor: null,
+        resolved_at: null,
       });
     },
   ],
@@ -123,6 +158,14 @@ export const plantsAtTheEnd: Plant[] = [
     'a provider never heard of a booking',
     ({ mails }) => {
       drop(mails, ({ to }) => to === provider);
+    },
+  ],
+  [
+    'L3',
+    'a message to a provider was never queued',
+    ({ mails, rows }) => {
+      const { booking_id, recipient } = drop(rows.messages, ({ kind }) => kind === 'provider-booked');
+      drop(mails, (mail) => mail.messageId === messageId(booking_id, 'provider-booked', recipient));
     },
   ],
   [
@@ -174,7 +217,7 @@ export const plantsAtTheEnd: Plant[] = [
     ({ rows }) => {
       Object.assign(
         the(rows.seats, ({ booking_id }) => booking_id === null),
-        { held_by: bookingOf('abandons'), held_until: loadFrom },
+        { held_by: bookingOf('abandons') },
       );
     },
   ],
@@ -221,6 +264,27 @@ export const plantsAtTheEnd: Plant[] = [
     },
   ],
   [
+    'L8',
+    'some histories were not replayed',
+    ({ replays }) => {
+      the(replays, () => true).replayed = 3;
+    },
+  ],
+  [
+    'L8',
+    'an attempt has no workflow',
+    ({ workflows }) => {
+      drop(workflows, ({ workflowId }) => workflowId === bookingWorkflowId(bookingOf('abandons')));
+    },
+  ],
+  [
+    'L9',
+    'a process is gone',
+    ({ footprints }) => {
+      delete the(footprints, () => true).after;
+    },
+  ],
+  [
     'L9',
     'connections did not return',
     ({ connections }) => {
@@ -231,14 +295,20 @@ export const plantsAtTheEnd: Plant[] = [
     'L9',
     'open files did not return',
     ({ footprints }) => {
-      the(footprints, () => true).after.files = 46;
+      Object.assign(
+        the(footprints, () => true),
+        { after: { memory: 320e6, files: 46 } },
+      );
     },
   ],
   [
     'L9',
     'memory leaks',
     ({ footprints }) => {
-      the(footprints, () => true).after.memory = 500e6;
+      Object.assign(
+        the(footprints, () => true),
+        { after: { memory: 500e6, files: 43 } },
+      );
     },
   ],
 ];

@@ -1,4 +1,5 @@
 /** What must hold at every moment, broken: S1 to S11. */
+import { bookingWorkflowId } from '../src/workflows/messages';
 import { loadFrom } from './judge-evidence';
 import { bookingOf } from './judge-people';
 import { attemptOf, drop, the, visitOf, type Plant } from './judge-plant';
@@ -129,6 +130,14 @@ export const plantsAtMoments: Plant[] = [
   ],
   [
     'S8',
+    'an attempt left "needs attention" without a person',
+    (evidence) => {
+      const { told } = visitOf(evidence, 'cannotBeGivenBack');
+      told.splice(1, 0, { at: loadFrom, status: 'needs_attention', version: 1.5 });
+    },
+  ],
+  [
+    'S8',
     'an attempt left its end',
     (evidence) => {
       visitOf(evidence, 'abandons').told.splice(1, 0, { at: loadFrom, status: 'canceled', version: 1.5 });
@@ -218,10 +227,14 @@ export const plantsAtMoments: Plant[] = [
   [
     'S11',
     'a second click made a second attempt',
-    ({ rows }) => {
+    ({ rows, workflows }) => {
       rows.attempts.push({
         ...the(rows.attempts, ({ status }) => status === 'expired'),
         booking_id: 'bkg_second',
+      });
+      workflows.push({
+        ...the(workflows, ({ status }) => status === 'COMPLETED'),
+        workflowId: bookingWorkflowId('bkg_second'),
       });
     },
   ],

@@ -159,25 +159,6 @@ const oddities: [what: string, plant: Plant[2]][] = [
     },
   ],
   [
-    'a message was given up, and a case asks for it',
-    ({ faults, rows, mails }) => {
-      const [message] = rows.messages;
-      if (message === undefined) throw new Error('There is no message');
-      message.sent_at = null;
-      drop(mails, ({ to }) => to === message.recipient);
-      faults.push({ kind: 'mail-refused', from: loadFrom, to: loadFrom, proof: '550' });
-      rows.cases.push({
-        id: 'cas_m',
-        workflow_id: 'case/cas_m',
-        booking_id: message.booking_id,
-        payment_id: null,
-        kind: 'message-failed',
-        amount_minor: null,
-        resolved_at: null,
-      });
-    },
-  ],
-  [
     'of two clicks the older answer was written down last',
     (evidence) => {
       const { told } = visitOf(evidence, 'paysByWallet');
@@ -187,7 +168,7 @@ const oddities: [what: string, plant: Plant[2]][] = [
   [
     'a worker took up what it had not at its start',
     ({ footprints }) => {
-      Object.assign(the(footprints, () => true).after, { memory: 400e6, files: 45 });
+      the(footprints, () => true).after = { memory: 400e6, files: 45 };
     },
   ],
 ];

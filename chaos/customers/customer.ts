@@ -32,8 +32,8 @@ const unchangedPauseMs = 200;
 /** After the window's end, in ms: whoever pays late is late by so much. */
 const lateByMs = 3_000;
 
-/** Over: nothing changes any more without an operator or a cancellation. */
-const isOver = (status: AttemptStatus): boolean => !isOpen(status) && status !== 'refunding';
+/** Settled: nothing changes any more without an operator or a cancellation. */
+const isSettled = (status: AttemptStatus): boolean => !isOpen(status) && status !== 'refunding';
 
 /** Plays one customer to the end. The record is complete however it ends. */
 export async function play(town: Town, wish: Wish, offeringId: string, plannedAt: number): Promise<Visit> {
@@ -87,48 +87,48 @@ class Stay {
     if (method === 'wallet') await this.fillWallet();
     const started = await this.start();
     if (!started) return;
-    if (method === 'wallet') await this.follow(isOver);
+    if (method === 'wallet') await this.follow(isSettled);
     else await this[behaviour === 'double-click' ? 'pay' : behaviour]();
     if (behaviour === 'cancel-booked') await this.cancelOnceBooked();
   }
 
-  /** At an ordinary shop the seats are there; a customer who has paid follows it to the end. */
+  /** A customer who has paid follows it to the end. */
   private async pay(): Promise<void> {
     await sleep(this.wish.thinkMs);
     await this.payPage('visa');
     if (this.wish.comesBack) await this.comeBack();
-    await this.follow(isOver);
+    await this.follow(isSettled);
   }
 
   private 'cancel-booked' = (): Promise<void> => this.pay();
 
   private async abandon(): Promise<void> {
-    await this.follow(isOver);
+    await this.follow(isSettled);
   }
 
   private async 'pay-late'(): Promise<void> {
     await sleep(this.town.windowSeconds * 1000 + lateByMs);
     await this.payPage('visa');
-    await this.follow(isOver);
+    await this.follow(isSettled);
   }
 
   private async 'decline-then-retry'(): Promise<void> {
     await sleep(this.wish.thinkMs);
     await this.payPage('declined');
-    const now = await this.follow((status, booking) => booking.retryable || isOver(status));
-    if (now === undefined || isOver(now.status as AttemptStatus)) return;
+    const now = await this.follow((status, booking) => booking.retryable || isSettled(status));
+    if (now === undefined || isSettled(now.status as AttemptStatus)) return;
     const answer = await this.ask('POST', `/v1/bookings/${now.id}/retry`, { body: {} });
     // 409, 410: the window ended, or the decline was overtaken.
     if (answer.status === 200) this.learn(answer.body as Booking);
     if (answer.status === 202 || answer.status === 200) await this.payable();
     await this.payPage('visa');
-    await this.follow(isOver);
+    await this.follow(isSettled);
   }
 
   private async 'cancel-open'(): Promise<void> {
     await sleep(this.wish.thinkMs);
     await this.cancel();
-    await this.follow(isOver);
+    await this.follow(isSettled);
   }
 
   private async cancelOnceBooked(): Promise<void> {
@@ -155,6 +155,7 @@ class Stay {
     );
     if (answer?.status !== 201 && answer?.status !== 200)
       throw new NoAnswer(`no credit: ${JSON.stringify(answer)}`);
+    this.visit.creditedMinor = price.amountMinor;
   }
 
   /** @returns false when it was refused for good */
@@ -178,7 +179,7 @@ class Stay {
   /** Waits until there is something to pay with, or nothing to pay any more. */
   private async payable(): Promise<void> {
     if (this.booking?.payment.gatewayRef === undefined)
-      await this.follow((status, { payment }) => payment.gatewayRef !== undefined || isOver(status));
+      await this.follow((status, { payment }) => payment.gatewayRef !== undefined || isSettled(status));
   }
 
   private async payPage(card: Card): Promise<void> {

@@ -21,6 +21,16 @@ export interface Shop {
 /** How long publishing may take: nothing is broken yet. */
 const publishWithinMs = 120_000;
 
+/** Where the provider is told of bookings. */
+export const providerEmail = 'dr-ada@example.org';
+
+/** Says who the provider is, so that each booking is told to two. */
+export async function introduce(provider: Client): Promise<void> {
+  const body = { displayName: 'Dr. Ada', email: providerEmail };
+  const answer = await provider.ask('PUT', '/v1/provider', { until: Date.now() + publishWithinMs }, { body });
+  if (answer?.status !== 200) throw new Error(`The profile was answered ${JSON.stringify(answer)}`);
+}
+
 /** Publishes everything that a plan of so many attempts wants. */
 export async function openShop(provider: Client, attempts: number, lastsMs: number): Promise<Shop> {
   const publish = async (title: string, capacity: number): Promise<string> => {

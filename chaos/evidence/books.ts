@@ -17,8 +17,15 @@ export interface Book {
 }
 
 const millis = (at: string): number => Date.parse(at);
-const answersOf = (deliveries: readonly Delivery[]): (number | null)[] =>
-  deliveries.map(({ status }) => status);
+
+/** @param ref the object that it tells of */
+function eventOf(
+  gateway: Event['gateway'],
+  ref: string | null,
+  { id, type, deliveries }: { id: string; type: string; deliveries: readonly Delivery[] },
+): Event {
+  return { gateway, eventId: id, type, ref, answers: deliveries.map(({ status }) => status) };
+}
 
 function stripeBook({ intents, charges, refunds, events, requests }: StripeLedger): Book {
   const marks = new Map(intents.map(({ id, metadata }) => [id, metadata['bookingId'] ?? null]));
@@ -50,13 +57,7 @@ function stripeBook({ intents, charges, refunds, events, requests }: StripeLedge
       status: status === 'succeeded' ? 'succeeded' : status === 'pending' ? 'pending' : 'failed',
       at: millis(at),
     })),
-    events: events.map(({ id, type, paymentIntent, deliveries }) => ({
-      gateway,
-      eventId: id,
-      type,
-      ref: paymentIntent,
-      answers: answersOf(deliveries),
-    })),
+    events: events.map(({ paymentIntent, ...event }) => eventOf(gateway, paymentIntent, event)),
     // The payer's own call stands in the same log.
     calls: requests.filter(({ operation }) => operation !== 'payment_intents.confirm').length,
   };
@@ -95,13 +96,7 @@ function razorpayBook({ orders, payments, refunds, events, requests }: RazorpayL
         status: status === 'processed' ? 'succeeded' : status === 'pending' ? 'pending' : 'failed',
         at: millis(at),
       })),
-    events: events.map(({ id, type, order, deliveries }) => ({
-      gateway,
-      eventId: id,
-      type,
-      ref: order,
-      answers: answersOf(deliveries),
-    })),
+    events: events.map(({ order, ...event }) => eventOf(gateway, order, event)),
     calls: requests.length,
   };
 }
@@ -138,13 +133,7 @@ function phonepeBook({ orders, payments, refunds, events, requests }: PhonepeLed
       status: status === 'COMPLETED' ? 'succeeded' : status === 'FAILED' ? 'failed' : 'pending',
       at: millis(at),
     })),
-    events: events.map(({ id, type, order, deliveries }) => ({
-      gateway,
-      eventId: id,
-      type,
-      ref: order,
-      answers: answersOf(deliveries),
-    })),
+    events: events.map(({ order, ...event }) => eventOf(gateway, order, event)),
     calls: requests.length,
   };
 }

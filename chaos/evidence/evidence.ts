@@ -4,6 +4,7 @@
  * service.
  */
 import type { AttemptStatus } from '../../src/booking';
+import { comparisonId, courierId, paymentWatchId } from '../../src/workflows/messages';
 
 /** How one customer means to behave. Drawn from the start value; see `plan.ts`. */
 export type Behaviour =
@@ -36,6 +37,8 @@ export interface Visit {
   /** A start that was refused for good: the problem's type, `/problems/slot-unavailable` say. */
   refused?: string;
   told: Told[];
+  /** What the customer's wallet was filled with, once that was answered; in the smallest unit. */
+  creditedMinor?: number;
   /** When the gateway's page said that the money is there. */
   paidAt?: number;
   /** When a cancellation was granted (200). */
@@ -109,7 +112,6 @@ export interface Rows {
     currency: string;
     method: string | null;
     failure: { type: string } | null;
-    cart_id: string | null;
   }[];
   bookings: {
     id: string;
@@ -125,7 +127,6 @@ export interface Rows {
     seat_no: number;
     booking_id: string | null;
     held_by: string | null;
-    held_until: number | null;
   }[];
   payments: {
     id: string;
@@ -135,7 +136,6 @@ export interface Rows {
     gateway_payment_id: string;
     amount_minor: number;
     disposition: string;
-    refunded_minor: number;
   }[];
   refunds: { id: string; payment_id: string; amount_minor: number; status: string; reason: string }[];
   cases: {
@@ -174,6 +174,10 @@ export interface Workflow {
   history: number;
 }
 
+/** The standing workflows, and the daily comparison that a Schedule may start at any moment. */
+export const isStanding = (workflowId: string): boolean =>
+  workflowId === paymentWatchId || workflowId === courierId || workflowId.startsWith(comparisonId);
+
 /** A process at the start of the load and after the quiet end. Bytes, and counts of open files. */
 export interface Footprint {
   name: string;
@@ -182,7 +186,8 @@ export interface Footprint {
   /** Bytes that its caches may fill, whose sizes are its own matter. */
   cached: number;
   before: { memory: number; files: number };
-  after: { memory: number; files: number };
+  /** Missing when it was not there any more. */
+  after?: { memory: number; files: number };
 }
 
 /** A fault that was played. Times are milliseconds since 1970. */
@@ -198,13 +203,15 @@ export interface Played {
 /** Everything a run leaves. */
 export interface Evidence {
   startValue: number;
+  /** Where the one provider is told of bookings. */
+  providerEmail: string;
   visits: Visit[];
   objects: PaymentObject[];
   charges: Charge[];
   refunds: Refund[];
   events: Event[];
-  /** Calls that the service made at the gateways, by their own logs; missing where nobody counted. */
-  calls?: number;
+  /** Calls that the service made at the gateways, by their own logs. */
+  calls: number;
   mails: Mail[];
   rows: Rows;
   samples: Sample[];
@@ -213,6 +220,8 @@ export interface Evidence {
   /** Connections to the database before the load and after the quiet end. */
   connections: { before: number; after: number; pooled: number };
   faults: Played[];
+  /** How many faults must have landed for the run to prove anything, and how many of each kind. */
+  mustLand: { all: number; each: number };
   /** Milliseconds since 1970. */
   loadFrom: number;
   lastFaultEndedAt: number;

@@ -4,9 +4,8 @@ import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { courierId, paymentWatchId } from '../../src/workflows/messages';
 import { projectRoot } from '../../dev/project';
-import type { Replay, Workflow } from './evidence';
+import { isStanding, type Replay, type Workflow } from './evidence';
 
 /** Every workflow that Temporal lists. */
 async function listWorkflows(temporal: Client): Promise<Workflow[]> {
@@ -20,23 +19,26 @@ async function listWorkflows(temporal: Client): Promise<Workflow[]> {
 const closeWithinMs = 10_000;
 
 /**
- * Lists them once those of attempts have closed, or when that takes too long.
+ * Lists them once all are there and those of attempts have closed, or when that takes too long.
+ * @param expected ids of workflows that must be among them
  * @param mayRun ids of the cases' keepers; the standing workflows may run, too
  */
-export async function listOnceClosed(temporal: Client, mayRun: ReadonlySet<string>): Promise<Workflow[]> {
+export async function listOnceClosed(
+  temporal: Client,
+  expected: readonly string[],
+  mayRun: ReadonlySet<string>,
+): Promise<Workflow[]> {
   const until = Date.now() + closeWithinMs;
   for (;;) {
     const found = await listWorkflows(temporal);
-    const open = found.filter(
-      ({ workflowId, status }) =>
-        status === 'RUNNING' && !standing.includes(workflowId) && !mayRun.has(workflowId),
+    const ids = new Set(found.map(({ workflowId }) => workflowId));
+    const isOpen = found.some(
+      ({ workflowId, status }) => status === 'RUNNING' && !isStanding(workflowId) && !mayRun.has(workflowId),
     );
-    if (open.length === 0 || Date.now() > until) return found;
+    if ((!isOpen && expected.every((id) => ids.has(id))) || Date.now() > until) return found;
     await sleep(500);
   }
 }
-
-const standing: readonly string[] = [paymentWatchId, courierId];
 
 /** How many histories are fetched at once: enough to keep the replay fed. */
 const fetchers = 8;

@@ -1,17 +1,16 @@
 /** The database's rows as the judge wants them: one `REPEATABLE READ` transaction, as the superuser, after everything is quiet. */
-import { Client } from 'pg';
+import type { Client } from 'pg';
+import { withClient } from '../../dev/postgres';
 import type { Rows } from './evidence';
 
 /** One query for each table; instants as milliseconds since 1970. */
 const queries: Readonly<Record<keyof Rows, string>> = {
-  attempts:
-    'SELECT booking_id, customer_id, status, total_minor, currency, method, failure, cart_id FROM attempts',
+  attempts: 'SELECT booking_id, customer_id, status, total_minor, currency, method, failure FROM attempts',
   bookings: `SELECT id, status, total_minor, currency, extract(epoch FROM confirmed_at)::float8 * 1000 AS confirmed_at FROM bookings`,
   booking_items: 'SELECT booking_id, offering_id, seats FROM booking_items',
   offerings: 'SELECT id, capacity FROM offerings',
-  seats: `SELECT offering_id, seat_no, booking_id, held_by, extract(epoch FROM held_until)::float8 * 1000 AS held_until
-          FROM seats`,
-  payments: `SELECT id, booking_id, gateway, gateway_ref, gateway_payment_id, amount_minor, disposition, refunded_minor
+  seats: 'SELECT offering_id, seat_no, booking_id, held_by FROM seats',
+  payments: `SELECT id, booking_id, gateway, gateway_ref, gateway_payment_id, amount_minor, disposition
              FROM payments`,
   refunds: 'SELECT id, payment_id, amount_minor, status, reason FROM refunds',
   cases: `SELECT id, workflow_id, booking_id, payment_id, kind, amount_minor,
@@ -23,7 +22,7 @@ const queries: Readonly<Record<keyof Rows, string>> = {
   wallets: 'SELECT customer_id, currency, balance_minor::float8 AS balance_minor FROM wallets',
 };
 
-/** A movement of a wallet for an attempt; the wallet's book is ours, so its sums are also held against the balances. */
+/** A movement of a wallet for an attempt; the wallet's book is ours, so its sums are held against the balances, too. */
 export interface WalletEntry {
   id: string;
   booking_id: string;
@@ -35,9 +34,7 @@ export interface WalletEntry {
 
 /** Reads everything as of one moment. */
 export async function readRows(url: string): Promise<{ rows: Rows; wallet: WalletEntry[] }> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
+  return withClient(url, async (client) => {
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     const rows: Record<string, unknown[]> = {};
     for (const [table, sql] of Object.entries(queries)) rows[table] = (await client.query<object>(sql)).rows;
@@ -47,46 +44,44 @@ export async function readRows(url: string): Promise<{ rows: Rows; wallet: Walle
     );
     await client.query('COMMIT');
     return { rows: rows as unknown as Rows, wallet: wallet.rows };
-  } finally {
-    await client.end();
-  }
+  });
 }
 
-/** What is not over yet, as counts; all zero once everything is quiet. */
+/** How long a look during the run may take, in ms: a fault may have locked what it looks at. */
+export const lookWithinMs = 5_000;
+
+/** What is not over yet, as counts. */
 export interface Pending {
   attempts: number;
   refunds: number;
   messages: number;
+  /** Not pending: money of the gateways that is known by now. */
+  payments: number;
 }
 
 /** Counts what is not over yet. @throws while the database is away */
 export async function countPending(url: string): Promise<Pending> {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis: 2_000, query_timeout: 5_000 });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
+  const count = async (client: Client): Promise<Pending> => {
     const { rows } = await client.query<Pending>(
       `SELECT (SELECT count(*)::int FROM attempts WHERE status IN ('awaiting_payment', 'processing', 'refunding')) AS attempts,
               (SELECT count(*)::int FROM refunds WHERE status IN ('unsent', 'pending')) AS refunds,
-              (SELECT count(*)::int FROM messages WHERE next_send_at IS NOT NULL) AS messages`,
+              (SELECT count(*)::int FROM messages WHERE next_send_at IS NOT NULL) AS messages,
+              (SELECT count(*)::int FROM payments WHERE gateway <> 'wallet') AS payments`,
     );
-    return rows[0] ?? { attempts: -1, refunds: -1, messages: -1 };
-  } finally {
-    await client.end();
-  }
+    const [counts] = rows;
+    if (counts === undefined) throw new Error('Counts are one row');
+    return counts;
+  };
+  return withClient(url, count, lookWithinMs);
 }
 
 /** Sessions of the service's own database. */
 export async function countSessions(url: string): Promise<number> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
+  return withClient(url, async (client) => {
     const { rows } = await client.query<{ sessions: number }>(
       `SELECT count(*)::int AS sessions FROM pg_stat_activity
        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`,
     );
     return rows[0]?.sessions ?? 0;
-  } finally {
-    await client.end();
-  }
+  });
 }

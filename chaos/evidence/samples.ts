@@ -1,7 +1,9 @@
 /** One look a second at what must hold at every moment, from the rows alone and on a connection of its own. */
-import { Client } from 'pg';
+import { DatabaseError, type Client } from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { withClient } from '../../dev/postgres';
 import type { Sample } from './evidence';
+import { lookWithinMs } from './rows';
 
 const everyMs = 1_000;
 
@@ -50,26 +52,27 @@ export class Sampler {
     let going = true;
     while (going) {
       going = this.#going;
-      const sample = await sampleAt(url).catch(() => undefined);
+      const sample = await withClient(url, sampleWith, lookWithinMs).catch((error: unknown) => {
+        if (isOurs(error)) throw error;
+        return undefined;
+      });
       if (sample !== undefined) this.samples.push(sample);
       await sleep(everyMs);
     }
   }
 }
 
-async function sampleAt(url: string): Promise<Sample> {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis: 2_000, query_timeout: 5_000 });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    const broken: string[] = [];
-    const at = Date.now();
-    for (const [rule, sql] of Object.entries(rules)) {
-      const { rows } = await client.query<{ text: string }>(sql);
-      broken.push(...rows.map(({ text }) => `${rule} ${text}`));
-    }
-    return { at, broken };
-  } finally {
-    await client.end();
+/** A mistake in a query: class 42 of SQLSTATE, "syntax error or access rule violation" (PostgreSQL 17 manual, appendix A). */
+const isOurs = (error: unknown): boolean =>
+  error instanceof DatabaseError && error.code?.startsWith('42') === true;
+
+/** One look. */
+export async function sampleWith(client: Client): Promise<Sample> {
+  const broken: string[] = [];
+  const at = Date.now();
+  for (const [rule, sql] of Object.entries(rules)) {
+    const { rows } = await client.query<{ text: string }>(sql);
+    broken.push(...rows.map(({ text }) => `${rule} ${text}`));
   }
+  return { at, broken };
 }

@@ -4,12 +4,15 @@ import type { Told, Visit } from '../evidence/evidence';
 import { isTerminal, openCases, type Stories, type Story } from './story';
 import { groupBy, lookAtEach, together, unless, type Finding, type Rule } from './verdict';
 
+/** What a status may become. Out of "needs attention" leads only an operator, and no run has one. */
+const next = { ...legalTransitions, needs_attention: [] };
+
 /** What a client may see after a status: everything that legal steps lead to, for it may miss any between. */
 const reach = new Map(attemptStatuses.map((status) => [status, reachedFrom(status)]));
 
 function reachedFrom(start: AttemptStatus): ReadonlySet<AttemptStatus> {
   const seen = new Set([start]);
-  for (const status of seen) for (const next of legalTransitions[status]) seen.add(next);
+  for (const status of seen) for (const one of next[status]) seen.add(one);
   return seen;
 }
 

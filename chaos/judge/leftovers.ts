@@ -1,15 +1,10 @@
 /** L5: what an attempt that is over must not leave behind, at Temporal, at the gateways and in the database. */
-import { comparisonId, courierId, paymentWatchId } from '../../src/workflows/messages';
-import type { Evidence } from '../evidence/evidence';
-import { isOver, openCases, type Stories } from './story';
+import { isStanding, type Evidence } from '../evidence/evidence';
+import { isOver, type Stories } from './story';
 import { lookAtEach, together, unless, type Look, type Rule } from './verdict';
 
 /** Where an unpaid object can be closed. At the others it stays payable; the watch looks on, and what comes goes back. */
 const closing: readonly string[] = ['stripe'];
-
-/** The standing workflows, and the daily comparison that a Schedule may start at any moment. */
-const isStanding = (workflowId: string): boolean =>
-  workflowId === paymentWatchId || workflowId === courierId || workflowId.startsWith(comparisonId);
 
 function lookAtWorkflows({ workflows, rows }: Evidence): Look {
   const keepers = new Set(
@@ -70,15 +65,13 @@ function lookAtRefunds({ rows }: Evidence): Look {
   });
 }
 
-function lookAtMessages({ rows }: Evidence, stories: Stories): Look {
-  return lookAtEach(rows.messages, ({ booking_id: bookingId, kind, recipient, sent_at }) => {
-    const story = stories.of(bookingId);
-    const givenUp = story !== undefined && openCases(story).some((one) => one.kind === 'message-failed');
-    return unless(sent_at !== null || givenUp, () => ({
+function lookAtMessages({ rows }: Evidence): Look {
+  return lookAtEach(rows.messages, ({ booking_id: bookingId, kind, recipient, sent_at }) =>
+    unless(sent_at !== null, () => ({
       text: `The message ${kind} to ${recipient} is still unsent.`,
       bookingId,
-    }));
-  });
+    })),
+  );
 }
 
 export const nothingLeft: Rule = {
@@ -90,6 +83,6 @@ export const nothingLeft: Rule = {
       lookAtObjects(evidence, stories),
       lookAtHolds(evidence, stories),
       lookAtRefunds(evidence),
-      lookAtMessages(evidence, stories),
+      lookAtMessages(evidence),
     ),
 };

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { makeId, type MessageKind } from '../../src/booking';
 import type { Evidence } from '../evidence/evidence';
-import { openCases, type Story } from './story';
+import type { Story } from './story';
 import { lookAtEach, sumOf, together, unless, type Rule } from './verdict';
 
 /** The id under which the courier sends a message. Derived here once more, so that the judge need not ask the service. */
@@ -38,18 +38,18 @@ function kindsDue(story: Story): [kind: MessageKind, must: boolean][] {
   return kinds;
 }
 
-/** The customer's address as they gave it. Providers, and people no visit knows, are known by the queue alone. */
-function recipientsOf({ visit, messages }: Story, kind: MessageKind): string[] {
-  if (visit !== undefined && !toProviders.includes(kind)) return [visit.email];
+/** The address as the provider or the customer gave it. People no visit knows are known by the queue alone. */
+function recipientsOf({ visit, messages }: Story, kind: MessageKind, providerEmail: string): string[] {
+  if (toProviders.includes(kind)) return [providerEmail];
+  if (visit !== undefined) return [visit.email];
   return messages.filter((row) => row.kind === kind).map(({ recipient }) => recipient);
 }
 
-function dueFor(story: Story): [id: string, due: Due][] {
-  const givenUp = openCases(story).some(({ kind }) => kind === 'message-failed');
+function dueFor(story: Story, providerEmail: string): [id: string, due: Due][] {
   return kindsDue(story).flatMap(([kind, must]) =>
-    recipientsOf(story, kind).map((recipient): [string, Due] => [
+    recipientsOf(story, kind, providerEmail).map((recipient): [string, Due] => [
       messageId(story.bookingId, kind, recipient),
-      { story, kind, recipient, must: must && !givenUp },
+      { story, kind, recipient, must },
     ]),
   );
 }
@@ -62,8 +62,8 @@ export function rawDuplicates({ mails }: Evidence): number {
 export const oneMailEach: Rule = {
   name: 'L3',
   rule: 'One confirmation for each booking, one notice for each refund and each cancellation, and no other mail, by Message-ID.',
-  look({ mails }, stories) {
-    const due = new Map(stories.all.flatMap(dueFor));
+  look({ mails, providerEmail }, stories) {
+    const due = new Map(stories.all.flatMap((story) => dueFor(story, providerEmail)));
     const arrived = new Map(mails.map((mail) => [`${mail.messageId} ${mail.to}`, mail]));
     return together(
       lookAtEach(

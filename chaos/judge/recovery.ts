@@ -1,6 +1,7 @@
 /** L7, L8, L9: the service comes back by itself, its histories replay, and it gives back what it used. */
+import { bookingWorkflowId } from '../../src/workflows/messages';
 import type { Evidence, Footprint } from '../evidence/evidence';
-import { lookAtEach, sumOf, together, unless, type Finding, type Rule } from './verdict';
+import { lookAtEach, together, unless, type Finding, type Rule } from './verdict';
 
 /** Everything must be over so long after the last fault, in ms (reliability plan, L7). */
 const recoveryMs = 60_000;
@@ -40,13 +41,28 @@ export const recoversInTime: Rule = {
 
 export const historiesReplay: Rule = {
   name: 'L8',
-  rule: 'Every workflow history of the run replays, with this build and with the one before.',
-  look: ({ replays }) => ({
-    checked: sumOf(replays, ({ replayed, broken }) => replayed + broken.length),
-    broken: replays.flatMap(({ build, broken }) =>
-      broken.map((text) => ({ text: `With ${build}: ${text}` })),
-    ),
-  }),
+  rule: 'Every attempt has its workflow, and every history of the run replays: with this build, and with an earlier one where the run was given one.',
+  look: ({ replays, workflows, rows }) => {
+    const known = new Set(workflows.map(({ workflowId }) => workflowId));
+    return together(
+      ...replays.map(({ build, replayed, broken }) => ({
+        checked: replayed + broken.length,
+        broken: [
+          ...broken.map((text) => ({ text: `With ${build}: ${text}` })),
+          // More may have begun since they were listed; fewer were left out.
+          ...unless(replayed + broken.length >= workflows.length, () => ({
+            text: `With ${build} only ${replayed + broken.length} of ${workflows.length} were replayed.`,
+          })),
+        ],
+      })),
+      lookAtEach(rows.attempts, ({ booking_id: bookingId }) =>
+        unless(known.has(bookingWorkflowId(bookingId)), () => ({
+          text: `Temporal knows of no workflow ${bookingWorkflowId(bookingId)}.`,
+          bookingId,
+        })),
+      ),
+    );
+  },
 };
 
 /** Pools may stay filled: they had been empty at the start, and shrink only after half a minute without work. */
@@ -56,6 +72,7 @@ const returned = (before: number, after: number, pooled: number): boolean =>
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MiB`;
 
 function lookAtProcess({ name, pooled, cached, before, after }: Footprint): Finding[] {
+  if (after === undefined) return [{ text: `${name} is not running.` }];
   const memoryFits = after.memory <= Math.max(before.memory * 2, before.memory + memoryBytes) + cached;
   return [
     ...unless(returned(before.files, after.files, pooled), () => ({

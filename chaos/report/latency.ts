@@ -47,7 +47,7 @@ function latencyOf(payers: readonly Payer[], faults: readonly Played[]): Latency
 }
 
 /** Everybody with a payment of their own making that bought a booking; a wallet's money moves with the booking itself. */
-function payersOf({ all }: Stories): { paidAt: number; bookedAt: number; toldAt: number | undefined }[] {
+function waitersOf({ all }: Stories): { paidAt: number; bookedAt: number; toldAt: number | undefined }[] {
   return all.flatMap(({ visit, booking }) =>
     visit?.paidAt === undefined || booking === undefined
       ? []
@@ -66,7 +66,7 @@ export function confirmLatency(
   { faults }: Evidence,
   stories: Stories,
 ): { untilBooked: Latency; untilTold: Latency } {
-  const payers = payersOf(stories);
+  const payers = waitersOf(stories);
   return {
     untilBooked: latencyOf(
       payers.map(({ paidAt, bookedAt }) => ({ paidAt, doneAt: bookedAt })),
@@ -87,7 +87,7 @@ export function longestPause(stories: Stories): number {
   const confirmations = stories.all
     .flatMap(({ booking }) => (booking === undefined ? [] : [booking.confirmed_at]))
     .sort((a, b) => a - b);
-  const payers = payersOf(stories).sort((a, b) => a.bookedAt - b.bookedAt);
+  const payers = waitersOf(stories).sort((a, b) => a.bookedAt - b.bookedAt);
   // From the last to the first: who is booked later may have paid earlier.
   let firstPaid = Infinity;
   let longest = 0;

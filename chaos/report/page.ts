@@ -14,7 +14,7 @@ const columns: readonly Method[] = ['stripe', 'razorpay', 'phonepe', 'wallet'];
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MiB`;
-const fixed = (figure: number | null): string => (figure === null ? 'not counted' : figure.toFixed(1));
+const fixed = (figure: number | null): string => (figure === null ? 'no booking' : figure.toFixed(1));
 
 /** A cell must stay one line and one cell. */
 const cell = (value: string | number): string => String(value).replaceAll('|', '\\|').replaceAll('\n', ' ');
@@ -26,17 +26,19 @@ function table(head: readonly string[], rows: readonly (readonly (string | numbe
 }
 
 function summary(report: Report): string[] {
-  const { verdicts, faults, drainMs } = report;
+  const { verdicts, faults, drainMs, payers } = report;
   const red = verdicts.filter(({ broken }) => broken.length > 0);
+  const whole = report.unproved.length === 0 ? '' : ' **But the run proves too little.**';
   const said =
     red.length === 0
-      ? `All ${verdicts.length} invariants hold.`
+      ? `All ${verdicts.length} invariants hold.${whole}`
       : `**${red.length} of ${verdicts.length} invariants are broken: ${red.map(({ name }) => name).join(', ')}.**`;
   return [
     `# Chaos run, start value ${report.startValue}`,
     '',
     said,
     '',
+    ...(report.unproved.length === 0 ? [] : [...report.unproved.map((one) => `- ${one}`), '']),
     ...table(
       ['What', 'Figure'],
       [
@@ -46,6 +48,10 @@ function summary(report: Report): string[] {
         [
           'Faults landed, of those planned',
           `${sumOf(faults, (one) => one.landed)} of ${sumOf(faults, (one) => one.planned)}`,
+        ],
+        [
+          'Paid at a gateway: of them booked, refunded, in cases, lost',
+          `${payers.paid}: ${payers.booked}, ${payers.refunded}, ${payers.inCases}, ${payers.lost}`,
         ],
         ['Looks during the run', report.samples],
         [
@@ -168,9 +174,9 @@ function resources({ footprints, connections }: Report): string[] {
         ...footprints.map(({ name, before, after }) => [
           name,
           before.files,
-          after.files,
+          after?.files ?? 'gone',
           mebibytes(before.memory),
-          mebibytes(after.memory),
+          after === undefined ? 'gone' : mebibytes(after.memory),
         ]),
         ['connections to the database', connections.before, connections.after, '', ''],
       ],

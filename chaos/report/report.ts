@@ -4,6 +4,7 @@ import { confirmLatency, longestPause, type Latency } from './latency';
 import { rawDuplicates } from '../judge/mails';
 import { totals, type Balance } from '../judge/money';
 import { readStories, type Stories, type Story } from '../judge/story';
+import { payersOf, type Payers } from './payers';
 import { tell } from './telling';
 import { groupBy, sumOf, type Verdict } from '../judge/verdict';
 
@@ -12,7 +13,10 @@ export interface Report {
   startValue: number;
   /** ISO 8601. */
   loadFrom: string;
+  /** Nothing is broken, and nothing is unproved. */
   passed: boolean;
+  /** Why the run proves too little: rules that had nothing to look at, faults that did not land. A sentence each. */
+  unproved: string[];
   visits: number;
   attempts: number;
   /** Moments of the run that were looked at. */
@@ -21,13 +25,15 @@ export interface Report {
   faults: { kind: string; planned: number; landed: number }[];
   /** How many attempts ended so, by the way to pay. */
   outcomes: { outcome: string; by: Partial<Record<Method, number>>; all: number }[];
+  /** Those who paid at a gateway. */
+  payers: Payers;
   money: Record<string, Balance>;
   verdicts: Verdict[];
   latency: { untilBooked: Latency; untilTold: Latency };
   longestPauseMs: number;
   /** From the end of the last fault until everything was over; null when it never was. */
   drainMs: number | null;
-  /** Of the service at the gateways, for each booking made; null where nobody counted. */
+  /** Of the service at the gateways, for each booking made; null where there is none. */
   callsPerBooking: number | null;
   /** Sendings of webhooks, for each booking made. */
   webhooksPerBooking: number | null;
@@ -93,6 +99,22 @@ function faultsOf({ faults }: Evidence): Report['faults'] {
     .sort((a, b) => a.kind.localeCompare(b.kind));
 }
 
+/** What was to be proved, and was not. */
+function unprovedIn(evidence: Evidence, verdicts: readonly Verdict[]): string[] {
+  const { samples, mustLand, replays } = evidence;
+  const faults = faultsOf(evidence);
+  const landed = sumOf(faults, (one) => one.landed);
+  return [
+    ...(samples.length === 0 ? ['Nobody looked during the run.'] : []),
+    ...(replays.length === 0 ? ['No history was replayed.'] : []),
+    ...verdicts.filter(({ checked }) => checked === 0).map(({ name }) => `${name} had nothing to look at.`),
+    ...(landed < mustLand.all ? [`${landed} faults landed; ${mustLand.all} were wanted.`] : []),
+    ...faults
+      .filter((one) => one.landed < mustLand.each)
+      .map((one) => `${one.kind} landed ${one.landed} times; ${mustLand.each} were wanted.`),
+  ];
+}
+
 function failureOf(
   evidence: Evidence,
   stories: Stories,
@@ -117,30 +139,33 @@ function failureOf(
 export function reportOf(evidence: Evidence, verdicts: Verdict[]): Report {
   const stories = readStories(evidence);
   const { rows, events, mails, quietAt, lastFaultEndedAt, calls } = evidence;
-  const passed = verdicts.every(({ broken }) => broken.length === 0);
+  const isWhole = verdicts.every(({ broken }) => broken.length === 0);
+  const unproved = unprovedIn(evidence, verdicts);
   const perBooking = (count: number): number | null =>
     rows.bookings.length === 0 ? null : count / rows.bookings.length;
   return {
     startValue: evidence.startValue,
     loadFrom: new Date(evidence.loadFrom).toISOString(),
-    passed,
+    passed: isWhole && unproved.length === 0,
+    unproved,
     visits: evidence.visits.length,
     attempts: rows.attempts.length,
     samples: evidence.samples.length,
     faults: faultsOf(evidence),
     outcomes: outcomesOf(evidence, stories),
+    payers: payersOf(evidence),
     money: Object.fromEntries(totals(evidence, stories)),
     verdicts,
     latency: confirmLatency(evidence, stories),
     longestPauseMs: longestPause(stories),
     drainMs: quietAt === undefined ? null : quietAt - lastFaultEndedAt,
-    callsPerBooking: calls === undefined ? null : perBooking(calls),
+    callsPerBooking: perBooking(calls),
     webhooksPerBooking: perBooking(sumOf(events, ({ answers }) => answers.length)),
     mails: { arrived: mails.length, rawDuplicates: rawDuplicates(evidence) },
     replayed: evidence.replays.map(({ build, replayed }) => ({ build, histories: replayed })),
     footprints: evidence.footprints,
     connections: evidence.connections,
-    ...(passed ? {} : { failure: failureOf(evidence, stories, verdicts) }),
+    ...(isWhole ? {} : { failure: failureOf(evidence, stories, verdicts) }),
   };
 }
 

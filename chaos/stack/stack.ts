@@ -14,9 +14,18 @@ import { projectRoot, type Progress } from '../../dev/project';
 import { findProductionTemporal, startProductionTemporal } from '../../dev/temporal-production';
 import type { TemporalServer } from '../../dev/temporal-server';
 import type { MailControl } from '../../sandbox/mail/control';
-import { startProxy, type Proxy } from './proxy';
+import type { Proxy } from './proxy';
 import { Supervisor } from './supervisor';
-import { startSurroundings, targetOf, type Sandboxes, type Surroundings } from './surroundings';
+import {
+  addProxy,
+  bareEnvironment,
+  startAll,
+  startSurroundings,
+  targetOf,
+  type Sandboxes,
+  type Surroundings,
+  type Undo,
+} from './surroundings';
 
 /** Ways over which a network could fail. */
 export const linkNames = ['api-temporal', 'worker-temporal', 'worker-postgres', 'worker-gateways'] as const;
@@ -57,25 +66,31 @@ export interface ChaosOptions {
   sql?: string;
 }
 
-/** Holds what must be taken down again, also when the start fails half-way. */
-async function held<T>(
-  progress: Progress,
-  start: (held: {
-    processes: Processes;
-    proxies: Proxy[];
-    logFolder: string;
-    stop: () => Promise<void>;
-  }) => Promise<T>,
-): Promise<T> {
+/** What a stack is made of, and how it is taken down again: once, however often that is asked. */
+interface Held {
+  processes: Processes;
+  supervisor: Supervisor;
+  undo: Undo;
+  logFolder: string;
+  stop: () => Promise<void>;
+}
+
+/** Starts something, and takes it down again when the start fails half-way. The logs stay: they may say why. */
+async function held<T>(progress: Progress, start: (held: Held) => Promise<T>): Promise<T> {
   const logFolder = mkdtempSync(join(tmpdir(), 'payfirst-chaos-logs-'));
   const processes = new Processes(logFolder, progress);
-  const proxies: Proxy[] = [];
-  const stop = async (): Promise<void> => {
+  const supervisor = new Supervisor(processes);
+  const undo: Undo = [];
+  const takeDown = async (): Promise<void> => {
+    await supervisor.end();
     await processes.stopAll();
-    await Promise.all(proxies.map((proxy) => proxy.close()));
+    await Promise.all(undo.map((one) => one()));
   };
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => (stopping ??= takeDown());
+  progress(`logs: ${logFolder}`);
   try {
-    return await start({ processes, proxies, logFolder, stop });
+    return await start({ processes, supervisor, undo, logFolder, stop });
   } catch (error) {
     await stop();
     throw error;
@@ -91,19 +106,19 @@ export function startChaosStack({
   build = join(projectRoot, 'dist'),
   sql,
 }: ChaosOptions): Promise<ChaosStack> {
-  return held(progress, async ({ processes, proxies, logFolder, stop }) => {
+  return held(progress, async (standing) => {
+    const { processes, undo } = standing;
     const programs = await findProductionTemporal(progress);
     const ports = (await freePorts(4)) as [number, number, number, number];
-    const around = await startSurroundings(processes, ports.slice(0, 2), proxies);
+    const around = await startSurroundings(processes, ports.slice(0, 2), undo);
     const temporal = await startProductionTemporal(processes, programs, around.postgres);
     const [apiTemporal, workerTemporal] = [
-      await startProxy([targetOf(temporal.address)]),
-      await startProxy([targetOf(temporal.address)]),
+      await addProxy(undo, [targetOf(temporal.address)]),
+      await addProxy(undo, [targetOf(temporal.address)]),
     ];
-    proxies.push(apiTemporal, workerTemporal);
 
     const env: NodeJS.ProcessEnv = {
-      ...process.env,
+      ...bareEnvironment(),
       ...around.straight,
       TEMPORAL_NAMESPACE: temporal.namespace,
       TEMPORAL_ADDRESS: temporal.address,
@@ -125,8 +140,8 @@ export function startChaosStack({
     await processes.run(migrateProgram(env));
     if (sql !== undefined) await runSql(around.postgres.url('payfirst'), sql);
     const specs = [api('api', ports[0]), api('api-2', ports[1]), worker('worker'), worker('worker-2')];
-    await Promise.all(specs.map((spec) => processes.start(spec)));
-    const ground = ready(around, processes, ['postgres', 'temporal', ...specs.map(({ name }) => name)], stop);
+    await startAll(processes, specs);
+    const ground = ready(around, standing, ['postgres', 'temporal', ...specs.map(({ name }) => name)]);
     return {
       ...ground,
       temporal,
@@ -139,7 +154,6 @@ export function startChaosStack({
         'worker-gateways': around.toGateways,
       },
       worker,
-      logFolder,
     };
   });
 }
@@ -149,19 +163,20 @@ export function startChaosStack({
  * worker of Payfirst breaks this process.
  */
 export function startInMemoryStack({ progress }: ChaosOptions): Promise<Ground> {
-  return held(progress, async ({ processes, proxies, logFolder, stop }) => {
+  return held(progress, async (standing) => {
+    const { processes, undo } = standing;
     const [port] = (await freePorts(1)) as [number];
-    const around = await startSurroundings(processes, [port], proxies);
+    const around = await startSurroundings(processes, [port], undo);
     const worker: Ground['worker'] = (name, changes = {}) =>
       apiProgram(
         name,
-        { ...process.env, ...around.straight, ...around.proxied, ...changes },
+        { ...bareEnvironment(), ...around.straight, ...around.proxied, ...changes },
         port,
         join(projectRoot, 'dist', 'bench', 'in-memory.js'),
       );
     await processes.start(worker('api'));
     return {
-      ...ready(around, processes, ['postgres', 'api'], stop),
+      ...ready(around, standing, ['postgres', 'api']),
       apis: ['api'],
       workers: ['api'],
       links: {
@@ -171,7 +186,6 @@ export function startInMemoryStack({ progress }: ChaosOptions): Promise<Ground> 
         'worker-gateways': around.toGateways,
       },
       worker,
-      logFolder,
     };
   });
 }
@@ -179,22 +193,9 @@ export function startInMemoryStack({ progress }: ChaosOptions): Promise<Ground> 
 /** Supervises what is up. */
 function ready(
   { api, postgres, sandboxes, mail, straight }: Surroundings,
-  processes: Processes,
+  { supervisor, logFolder, stop }: Held,
   names: readonly string[],
-  stop: () => Promise<void>,
-): Pick<Ground, 'api' | 'postgres' | 'sandboxes' | 'mail' | 'env' | 'supervisor' | 'stop'> {
-  const supervisor = new Supervisor(processes);
+): Pick<Ground, 'api' | 'postgres' | 'sandboxes' | 'mail' | 'env' | 'supervisor' | 'logFolder' | 'stop'> {
   supervisor.keep(names);
-  return {
-    api,
-    postgres,
-    sandboxes,
-    mail,
-    env: straight,
-    supervisor,
-    stop: async () => {
-      await supervisor.end();
-      await stop();
-    },
-  };
+  return { api, postgres, sandboxes, mail, env: straight, supervisor, logFolder, stop };
 }

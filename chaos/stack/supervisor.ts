@@ -12,23 +12,35 @@ const restartAfterMs = 100;
 /** How long a program may take to be up again, over all goes, in ms: its dependencies may be away as long. */
 const upWithinMs = 60_000;
 
-/** The supervised processes of one run. */
+/** One process. */
+interface Kept {
+  /** How it is started from now on; undefined as long as that is how it was started first. */
+  spec: Spec | undefined;
+  /** How often it has come up again. */
+  ups: number;
+  /** How many hold it down: two faults may strike the same process. */
+  holds: number;
+  /** The one start that is under way; never rejects. */
+  starting: Promise<void> | undefined;
+}
+
+/** The supervised processes of one run. One loop starts them, and nobody else does. */
 export class Supervisor {
-  readonly #kept = new Map<string, { starts: number; heldUntil: number }>();
+  readonly #kept = new Map<string, Kept>();
   #work: Promise<void> | undefined;
   #ending = false;
 
-  constructor(private readonly processes: Processes) {}
+  /** @param withinMs how long a program may take to be up again */
+  constructor(
+    private readonly processes: Processes,
+    private readonly withinMs = upWithinMs,
+  ) {}
 
   /** Keeps these running from now on; they must have been started. */
   keep(names: readonly string[]): void {
-    for (const name of names) this.#kept.set(name, { starts: 0, heldUntil: 0 });
+    for (const name of names)
+      this.#kept.set(name, { spec: undefined, ups: 0, holds: 0, starting: undefined });
     this.#work ??= this.#supervise();
-  }
-
-  /** How often it has been started again. */
-  starts(name: string): number {
-    return this.#of(name).starts;
   }
 
   pid(name: string): number | undefined {
@@ -37,31 +49,21 @@ export class Supervisor {
 
   /** Kills these at once, and lets them start again after `downMs`; resolves when all are up. */
   async kill(names: readonly string[], downMs: number): Promise<void> {
-    for (const name of names) this.#of(name).heldUntil = Date.now() + downMs;
-    const before = names.map((name) => this.starts(name));
-    await Promise.all(names.map((name) => this.processes.kill(name)));
-    await this.#up(names, before);
+    await this.#away(names, downMs, (name) => this.processes.kill(name));
   }
 
-  /** Sends a signal that ends it in its own way, and lets it start again after `downMs`. */
+  /** Sends a signal that ends it in its own way, and lets it start again after `downMs`; resolves when it is up. */
   async crash(name: string, signal: NodeJS.Signals, downMs: number): Promise<void> {
-    this.#of(name).heldUntil = Date.now() + downMs;
-    const before = this.starts(name);
-    this.processes.signal(name, signal);
-    await this.#up([name], [before]);
+    await this.#away([name], downMs, () => this.processes.kill(name, signal));
   }
 
-  /** Stops it in order and starts it as told: another build, another clock. */
+  /** Stops it in order, and has it started as told: another build, another clock; resolves when it is up. */
   async replace(spec: Spec): Promise<void> {
     const kept = this.#of(spec.name);
-    kept.heldUntil = Infinity;
-    try {
-      await this.processes.stop(spec.name);
-      await this.#startUntilUp(() => this.processes.start(spec));
-      kept.starts += 1;
-    } finally {
-      kept.heldUntil = 0;
-    }
+    await this.#away([spec.name], 0, async (name) => {
+      await this.processes.stop(name);
+      kept.spec = spec;
+    });
   }
 
   /** Stops a process in its tracks for a while. @returns whether the kernel showed it as stopped */
@@ -75,56 +77,73 @@ export class Supervisor {
     return stopped;
   }
 
-  /** Starts nothing again any more. */
+  /** Starts nothing again any more; nothing is starting when it returns. */
   async end(): Promise<void> {
     this.#ending = true;
     await this.#work;
+    const late = [...this.#kept].filter(([, { starting }]) => starting !== undefined);
+    await Promise.all(late.map(([name]) => this.#down(name, () => this.processes.stop(name))));
   }
 
-  #of(name: string): { starts: number; heldUntil: number } {
+  #of(name: string): Kept {
     const kept = this.#kept.get(name);
     if (kept === undefined) throw new Error(`${name} is not supervised.`);
     return kept;
   }
 
   async #supervise(): Promise<void> {
-    const starting = new Map<string, Promise<void>>();
     while (!this.#ending) {
       for (const [name, kept] of this.#kept) {
-        if (starting.has(name) || this.processes.pid(name) !== undefined || Date.now() < kept.heldUntil)
-          continue;
-        starting.set(
-          name,
-          this.#startUntilUp(async () => {
-            await sleep(restartAfterMs);
-            await this.processes.startAgain(name);
-            kept.starts += 1;
-          }).finally(() => starting.delete(name)),
-        );
+        if (kept.holds > 0 || kept.starting !== undefined || this.processes.pid(name) !== undefined) continue;
+        kept.starting = this.#start(name, kept).finally(() => {
+          kept.starting = undefined;
+        });
       }
       await sleep(lookEveryMs);
     }
-    await Promise.allSettled(starting.values());
   }
 
-  /** Its dependencies may be away, too: it is tried until they are back. */
-  async #startUntilUp(start: () => Promise<unknown>): Promise<void> {
-    while (!this.#ending) {
-      try {
-        await start();
-        return;
-      } catch {
-        // Its log says why; the next go may find what was missing.
-        await sleep(restartAfterMs);
-      }
+  async #start(name: string, kept: Kept): Promise<void> {
+    await sleep(restartAfterMs);
+    if (kept.holds > 0 || this.#ending) return;
+    try {
+      await (kept.spec === undefined ? this.processes.startAgain(name) : this.processes.start(kept.spec));
+      kept.ups += 1;
+    } catch {
+      // Its log says why. What it depends on may be away, too: the next look starts it once more.
     }
   }
 
+  /** Holds these down from before they end until `downMs` later, and waits until they are up again. */
+  async #away(
+    names: readonly string[],
+    downMs: number,
+    end: (name: string) => Promise<unknown>,
+  ): Promise<void> {
+    const all = names.map((name) => this.#of(name));
+    for (const kept of all) kept.holds += 1;
+    let before: number[];
+    try {
+      await Promise.all([sleep(downMs), ...names.map((name) => this.#down(name, () => end(name)))]);
+      before = all.map(({ ups }) => ups);
+    } finally {
+      for (const kept of all) kept.holds -= 1;
+    }
+    await this.#up(names, before);
+  }
+
+  /** Ends a process that nobody may start, and the start that was under way: it had perhaps nothing yet that could be ended. */
+  async #down(name: string, end: () => Promise<unknown>): Promise<void> {
+    await end();
+    await this.#of(name).starting;
+    if (this.processes.pid(name) !== undefined) await end();
+  }
+
   async #up(names: readonly string[], before: readonly number[]): Promise<void> {
-    const deadline = Date.now() + upWithinMs;
-    while (names.some((name, n) => this.starts(name) <= (before[n] ?? 0))) {
+    const deadline = Date.now() + this.withinMs;
+    while (!this.#ending && names.some((name, n) => this.#of(name).ups <= (before[n] ?? 0))) {
       if (Date.now() > deadline)
-        throw new Error(`${names.join(', ')}: not up again after ${upWithinMs / 1000} s`);
+        throw new Error(`${names.join(', ')}: not up again after ${this.withinMs / 1000} s`);
       await sleep(lookEveryMs);
     }
   }

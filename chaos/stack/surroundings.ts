@@ -4,7 +4,7 @@ import { makeDatabase } from '../../dev/database';
 import { planGateways, type GatewayName, type GatewayPlan } from '../../dev/gateways';
 import { freePorts, LOOPBACK } from '../../dev/ports';
 import { startPostgres, type Postgres } from '../../dev/postgres';
-import type { Processes } from '../../dev/processes';
+import type { Processes, Spec } from '../../dev/processes';
 import { gatewayProgram, startMailSink } from '../../dev/programs';
 import { secretsFrom } from '../../dev/settings';
 import { connectMailSink, type MailControl } from '../../sandbox/mail/control';
@@ -26,6 +26,32 @@ export const windowSeconds = 20;
 /** Both workers, both APIs and Temporal's two stores have pools of their own. */
 const connectionsMax = 300;
 
+/** Connections of each of our pools: the default of DATABASE_POOL_MAX, said to the programs so that the judge may count on it. */
+export const poolMax = 12;
+
+/** What programs need of the caller's environment. All else would be a setting of ours, or of Temporal's client. */
+const needed = /^(PATH|HOME|TMPDIR|TZ|LANG|LC_\w+|NODE_\w+)$/;
+
+/** The caller's environment without any setting: what somebody has exported must not decide what a run measures. */
+export const bareEnvironment = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => needed.test(name)));
+
+/** How to take down what is no process, and goes with the stack all the same. */
+export type Undo = (() => Promise<void>)[];
+
+/** A proxy that goes with the stack. */
+export async function addProxy(undo: Undo, targets: Parameters<typeof startProxy>[0]): Promise<Proxy> {
+  const proxy = await startProxy(targets);
+  undo.push(() => proxy.close());
+  return proxy;
+}
+
+/** Starts these at once, and waits for all, also when one fails: what still starts could not be stopped. */
+export async function startAll(processes: Processes, specs: readonly Spec[]): Promise<void> {
+  const ends = await Promise.allSettled(specs.map((spec) => processes.start(spec)));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}
+
 /** Everything around a design. */
 export interface Surroundings {
   /** Origin of the load balancer in front of the APIs. */
@@ -44,13 +70,14 @@ export interface Surroundings {
 /** The gateways' settings for whoever reaches them over proxies. */
 async function behindProxies(
   plans: readonly GatewayPlan[],
+  undo: Undo,
 ): Promise<{ proxies: Proxy[]; settings: Record<string, string> }> {
   const proxies: Proxy[] = [];
   const settings: Record<string, string> = {};
   for (const plan of plans) {
     const base = `${plan.name.toUpperCase()}_API_BASE`;
     const url = new URL(plan.settings[base] ?? '');
-    const proxy = await startProxy([targetOf(url.href)]);
+    const proxy = await addProxy(undo, [targetOf(url.href)]);
     url.port = `${proxy.port}`;
     proxies.push(proxy);
     settings[base] = url.href;
@@ -77,12 +104,12 @@ function twoSecrets(): NodeJS.ProcessEnv {
 /**
  * Starts everything around a design.
  * @param apiPorts where its APIs are going to listen
- * @param proxies is given every proxy, to be closed in the end
+ * @param undo is told, as soon as there is something, how to take it down again
  */
 export async function startSurroundings(
   processes: Processes,
   apiPorts: readonly number[],
-  proxies: Proxy[],
+  undo: Undo,
 ): Promise<Surroundings> {
   const [smtp, mailView, stripe, razorpay, phonepe] = (await freePorts(5)) as [
     number,
@@ -91,19 +118,24 @@ export async function startSurroundings(
     number,
     number,
   ];
-  const front = await startProxy(apiPorts.map((port) => ({ host: LOOPBACK, port })));
+  const env = bareEnvironment();
+  const front = await addProxy(
+    undo,
+    apiPorts.map((port) => ({ host: LOOPBACK, port })),
+  );
   const api = `http://${LOOPBACK}:${front.port}`;
   const postgres = await startPostgres(processes, { settings: [`max_connections=${connectionsMax}`] });
+  undo.push(() => postgres.stop());
   const database = await makeDatabase(postgres);
-  const mail = await startMailSink(processes, process.env, { smtp, mail: mailView });
+  const mail = await startMailSink(processes, env, { smtp, mail: mailView });
   const ports: Record<GatewayName, number> = { stripe, razorpay, phonepe };
   const plans = planGateways(twoSecrets(), ports);
-  await Promise.all(
-    plans.map((plan) => processes.start(gatewayProgram(plan, process.env, ports[plan.name], api))),
+  await startAll(
+    processes,
+    plans.map((plan) => gatewayProgram(plan, env, ports[plan.name], api)),
   );
-  const gateways = await behindProxies(plans);
-  const toPostgres = await startProxy([targetOf(database.url)]);
-  proxies.push(front, toPostgres, ...gateways.proxies);
+  const gateways = await behindProxies(plans, undo);
+  const toPostgres = await addProxy(undo, [targetOf(database.url)]);
   const secrets = secretsFrom({});
   const overProxy = new URL(database.url);
   overProxy.port = `${toPostgres.port}`;
@@ -122,6 +154,7 @@ export async function startSurroundings(
       PUBLIC_URL: api,
       DATABASE_URL: database.url,
       DATABASE_READONLY_URL: database.readonlyUrl,
+      DATABASE_POOL_MAX: `${poolMax}`,
       AUTH_JWT_SECRET: secrets.authJwtSecret,
       APP_SECRET: secrets.appSecret,
       PAYLOAD_KEYS: secrets.payloadKeys,
