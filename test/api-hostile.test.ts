@@ -317,7 +317,6 @@ describe('the log', () => {
     expect(JSON.parse(line)).not.toHaveProperty('status');
   });
 
-
   it('holds one line per request with ids, and nothing private', async () => {
     api.logged.length = 0;
     await api.call('POST', `/v1/bookings?secret=hidden`, {

@@ -175,6 +175,13 @@ export const plantsAtMoments: Plant[] = [
   ],
   [
     'S10',
+    'a forged webhook was believed',
+    ({ faults }) => {
+      faults.push({ kind: 'webhooks-forged', from: loadFrom, to: loadFrom, harm: 'It was answered 200' });
+    },
+  ],
+  [
+    'S10',
     'an event was heard that nobody sent',
     ({ rows }) => {
       rows.gateway_events.push({ gateway: 'stripe', event_id: 'evt_forged' });

@@ -133,12 +133,19 @@ export const describeFaults = (bench: Bench): void => {
       expect(await statuses()).toEqual([200, 200]);
     });
 
-    test('A gateway that is down destroys every connection until it is up again', async () => {
+    test('A gateway that is down destroys every connection until it is up again, and counts them', async () => {
       const id = await made();
       await control().setKeepAliveDown(true);
       for (let turn = 0; turn < 2; turn++) await expect(retrieve(id)).rejects.toThrow();
+      await expect(fetch(`${control().url}/nowhere`)).rejects.toThrow();
       await control().setKeepAliveDown(false);
       expect((await retrieve(id)).status).toBe(200);
+      const { requests } = await control().ledger();
+      expect(requests.slice(-3)).toMatchObject([
+        { id, status: null, fault: 'down' },
+        { id, status: null, fault: 'down' },
+        { id, status: 200, fault: null },
+      ]);
     });
 
     test('A rate limit turns away what is too much, and counts it', async () => {

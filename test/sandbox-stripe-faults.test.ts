@@ -108,7 +108,7 @@ describe('faults', () => {
     });
   });
 
-  test('A gateway that is down destroys every connection until it is up again', async () => {
+  test('A gateway that is down destroys every connection until it is up again, and counts them', async () => {
     const { id } = await open();
     await control.setKeepAliveDown(true);
     for (let turn = 0; turn < 2; turn++)
@@ -117,6 +117,12 @@ describe('faults', () => {
       );
     await control.setKeepAliveDown(false);
     expect(await stripe.paymentIntents.retrieve(id)).toMatchObject({ id });
+    const { requests } = await control.ledger();
+    expect(requests.slice(-3)).toMatchObject([
+      { operation: 'payment_intents.retrieve', id, status: null, fault: 'down' },
+      { operation: 'payment_intents.retrieve', id, status: null, fault: 'down' },
+      { operation: 'payment_intents.retrieve', id, status: 200, fault: null },
+    ]);
   });
 
   test('A fault of an unknown kind is refused by the switches', async () => {
@@ -268,6 +274,10 @@ describe('webhooks', () => {
     await control.webhookFault({ event: 'payment_intent.succeeded', kind: 'before-answer' });
     await pay(id);
     expect(receiver.of('payment_intent.succeeded')).toHaveLength(1);
+    const marked = (await control.ledger()).events.filter(({ deliveries }) =>
+      deliveries.some(({ beforeAnswer }) => beforeAnswer === true),
+    );
+    expect(marked.map(({ type }) => type)).toEqual(['payment_intent.succeeded']);
   });
 
   test('Twenty copies can be sent at once', async () => {

@@ -24,7 +24,7 @@ export interface Town {
 const pagePauseMs = 300;
 
 /** How long an attempt's status is waited for by one request, in seconds: a thousand who ask twice as often take the API a core. */
-const waitSeconds = 10;
+const waitSeconds = 20;
 
 /** Between two looks at a status that did not change, in ms: the server has waited already, if it can. */
 const unchangedPauseMs = 200;

@@ -198,6 +198,8 @@ export interface Played {
   to: number;
   /** What proved that it landed; undefined when nothing did. */
   proof?: string;
+  /** What the service let happen that it must withstand. */
+  harm?: string;
 }
 
 /** Everything a run leaves. */

@@ -1,6 +1,6 @@
 /** Plays the faults of a plan at their times, and writes down which landed. */
 import type { Played } from '../evidence/evidence';
-import type { Fault } from './fault';
+import { Harm, type Fault } from './fault';
 import { faults } from './table';
 import type { PlannedFault } from '../plan';
 import type { Ground } from '../stack/stack';
@@ -41,6 +41,7 @@ export class Breaker {
       const proof = await fault.play(this.stack, dice);
       if (proof !== undefined) entry.proof = proof;
     } catch (error) {
+      if (error instanceof Harm) entry.harm = error.message;
       // What another fault took away cannot be broken; the report says which did not land.
       this.progress(`${kind} did not land: ${error instanceof Error ? error.message : String(error)}`);
     }

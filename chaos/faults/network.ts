@@ -1,6 +1,6 @@
 /** Faults of the network between two parts, played by the proxy on each way. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Fault } from './fault';
+import { counted, type Fault } from './fault';
 import type { Proxy, Struck } from '../stack/proxy';
 import { linkNames } from '../stack/stack';
 
@@ -36,11 +36,13 @@ export const networkFaults: readonly Fault[] = linkNames.flatMap((link) =>
       const proxies = stack.links[link];
       const count = (): number => proxies.reduce((sum, proxy) => sum + proxy.struck()[struck], 0);
       const before = count();
-      for (const proxy of proxies) begin(proxy);
-      await sleep(ms);
-      for (const proxy of proxies) proxy.clear();
-      const hit = count() - before;
-      return hit === 0 ? undefined : `${hit} connections`;
+      try {
+        for (const proxy of proxies) begin(proxy);
+        await sleep(ms);
+      } finally {
+        for (const proxy of proxies) proxy.clear();
+      }
+      return counted(count() - before, 'connections');
     },
   })),
 );

@@ -5,14 +5,19 @@
 import type { Fault } from './fault';
 import { databaseFaults } from './database';
 import { networkFaults } from './network';
-import { gatewayFaults, mailFaults } from './outside';
+import { forgedWebhooks } from './forgeries';
+import { gatewayFaults } from './gateways';
+import { mailFaults } from './mails';
 import { processFaults } from './processes';
+import { webhookFaults } from './webhooks';
 
 /** All of them. */
 export const faults: readonly Fault[] = [
   ...processFaults,
   ...databaseFaults,
   ...networkFaults,
-  ...gatewayFaults,
-  ...mailFaults,
+  ...gatewayFaults(),
+  ...webhookFaults(),
+  forgedWebhooks(),
+  ...mailFaults(),
 ];

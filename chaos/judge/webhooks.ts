@@ -2,7 +2,7 @@
 import type { Evidence } from '../evidence/evidence';
 import { chargeKey, type ToldOf } from './payments';
 import { objectKey } from './story';
-import { groupBy, lookAtEach, unless, type Rule } from './verdict';
+import { groupBy, lookAtEach, together, unless, type Rule } from './verdict';
 
 /**
  * Events that say that money was captured, as the gateways name them: docs.stripe.com/api/events/types,
@@ -60,15 +60,21 @@ const eventsWithIds: readonly string[] = ['stripe', 'razorpay'];
 export const onlyTrueEvents: Rule = {
   name: 'S10',
   rule: 'A webhook with a bad signature, an old timestamp or an unknown object changes nothing: what was heard, a gateway sent.',
-  look({ events, rows }) {
+  look({ events, rows, faults }) {
     const sent = groupBy(events, ({ gateway, eventId }) => `${gateway} ${eventId}`);
-    return lookAtEach(
-      rows.gateway_events.filter(({ gateway }) => eventsWithIds.includes(gateway)),
-      ({ gateway, event_id }) =>
-        unless(sent.has(`${gateway} ${event_id}`), () => ({
-          text: `Event ${event_id} was heard, and ${gateway} never sent it.`,
-          gateway,
-        })),
+    return together(
+      lookAtEach(
+        rows.gateway_events.filter(({ gateway }) => eventsWithIds.includes(gateway)),
+        ({ gateway, event_id }) =>
+          unless(sent.has(`${gateway} ${event_id}`), () => ({
+            text: `Event ${event_id} was heard, and ${gateway} never sent it.`,
+            gateway,
+          })),
+      ),
+      lookAtEach(
+        faults.filter(({ kind }) => kind === 'webhooks-forged'),
+        ({ harm }) => (harm === undefined ? [] : [{ text: `${harm}.` }]),
+      ),
     );
   },
 };

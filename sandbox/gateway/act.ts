@@ -15,6 +15,6 @@ export const actOn =
   (deed) => {
     const before = events.length;
     const result = deed();
-    void webhooks.beforeAnswer(events.slice(before)).then((later) => webhooks.send(later));
+    void webhooks.beforeAnswer(events.slice(before), false).then((later) => webhooks.send(later));
     return result;
   };

@@ -5,11 +5,15 @@ import { type Gates } from './gates';
 import { pause } from './pause';
 import { type Subject, type WebhookFault } from './switches';
 
-/** One sending of an event. `status` is null without an answer; a duplicate is a copy beyond the ordinary one. */
+/**
+ * One sending of an event. `status` is null without an answer; a duplicate is a copy beyond the ordinary one. `beforeAnswer`
+ * stands where the API call that caused the event was answered only afterwards.
+ */
 export interface Delivery {
   at: string;
   status: number | null;
   duplicate: boolean;
+  beforeAnswer?: true;
 }
 
 export interface DeliveryOptions {
@@ -44,6 +48,8 @@ export interface Mail<Event> {
 export interface Flight<Event> {
   event: Event;
   fault: WebhookFault | undefined;
+  /** How often held events had been let go by then: after the next time it is not held any more. */
+  releases: number;
 }
 
 /** How long the next event of a payment object waits for the first answer to the one before it. */
@@ -81,6 +87,7 @@ export class Deliveries<Event extends { id: string; type: string }> {
   private readonly tails = new Map<string, Promise<unknown>>();
   /** Per owner: events of a `reorder` fault, waiting for a later one to arrive. */
   private readonly held = new Map<string, Event[]>();
+  private releases = 0;
 
   constructor(
     private readonly mail: Mail<Event>,
@@ -95,15 +102,19 @@ export class Deliveries<Event extends { id: string; type: string }> {
     this.options.url = url === '' ? undefined : url;
   }
 
-  /** Sends what must arrive before the API call is answered; the result is to be handed to `send` after it. */
-  async beforeAnswer(events: readonly Event[]): Promise<Flight<Event>[]> {
+  /**
+   * Sends what must arrive before the API call is answered; the result is to be handed to `send` after it.
+   * @param isCall false for what no API call caused: it is sent at once, but there is no answer that it could precede
+   */
+  async beforeAnswer(events: readonly Event[], isCall = true): Promise<Flight<Event>[]> {
     const flights: Flight<Event>[] = events.map((event) => ({
       event,
       fault: this.faults.takeForEvent(event.type, this.mail.subject(event)),
+      releases: this.releases,
     }));
     const later: Flight<Event>[] = [];
     for (const flight of flights)
-      if (flight.fault?.kind === 'before-answer') await this.deliver(flight.event);
+      if (flight.fault?.kind === 'before-answer') await this.deliver(flight.event, isCall);
       else later.push(flight);
     return later;
   }
@@ -133,18 +144,19 @@ export class Deliveries<Event extends { id: string; type: string }> {
     return url === undefined ? null : post(url, letter, this.mail.answerWithinMs, this.closing);
   }
 
-  /** Lets go what a `reorder` fault still holds. */
+  /** Lets go what a `reorder` fault still holds, and what it was about to hold: nothing later need ever come. */
   releaseHeld(): void {
+    this.releases += 1;
     for (const owner of this.held.keys()) this.releaseFor(owner);
   }
 
-  private async start({ event, fault }: Flight<Event>): Promise<void> {
+  private async start({ event, fault, releases }: Flight<Event>): Promise<void> {
     if (fault?.kind === 'drop') return;
     if (fault?.kind === 'late') {
       void pause(fault.ms, this.closing).then(() => this.deliver(event));
       return;
     }
-    if (fault?.kind === 'reorder') {
+    if (fault?.kind === 'reorder' && releases === this.releases) {
       const owner = this.mail.owner(event);
       this.held.set(owner, [...(this.held.get(owner) ?? []), event]);
       return;
@@ -157,9 +169,9 @@ export class Deliveries<Event extends { id: string; type: string }> {
   }
 
   /** Ends with the first answer; repeats go on behind it. */
-  private async deliver(event: Event): Promise<void> {
+  private async deliver(event: Event, beforeAnswer = false): Promise<void> {
     await this.gates.hold({ event: event.type }, this.mail.subject(event));
-    if (!isTaken(await this.attempt(event, false))) void this.repeat(event);
+    if (!isTaken(await this.attempt(event, false, beforeAnswer))) void this.repeat(event);
   }
 
   private async repeat(event: Event): Promise<void> {
@@ -170,10 +182,11 @@ export class Deliveries<Event extends { id: string; type: string }> {
     }
   }
 
-  private async attempt(event: Event, duplicate: boolean): Promise<number | null> {
+  private async attempt(event: Event, duplicate: boolean, beforeAnswer = false): Promise<number | null> {
     const { url } = this.options;
     if (url === undefined || this.closing.aborted) return null;
-    const delivery: Delivery = { at: new Date().toISOString(), status: null, duplicate };
+    const at = new Date().toISOString();
+    const delivery: Delivery = { at, status: null, duplicate, ...(beforeAnswer && { beforeAnswer }) };
     this.log.set(event.id, [...(this.log.get(event.id) ?? []), delivery]);
     delivery.status = await post(url, this.mail.letter(event), this.mail.answerWithinMs, this.closing);
     if (isTaken(delivery.status)) this.releaseFor(this.mail.owner(event), event);

@@ -34,8 +34,8 @@ export interface RequestEntry {
   /** The idempotency key, where the gateway has such. */
   key: string | null;
   status: number | null;
-  /** What went wrong on purpose; `rate-limit` where the request was one too many. */
-  fault: Fault['kind'] | 'rate-limit' | null;
+  /** What went wrong on purpose; `rate-limit` where the request was one too many, `down` where the gateway was away. */
+  fault: Fault['kind'] | 'rate-limit' | 'down' | null;
 }
 
 /** One call as an operation sees it. `id` is the object named in the path, '' where the path names none. */
@@ -90,6 +90,9 @@ interface Parts<Event extends { id: string; type: string }> {
 const recordOf = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
 
+/** The object that the path names; '' where it names none. */
+const idOf = ({ params }: Request): string => (typeof params['id'] === 'string' ? params['id'] : '');
+
 /** A mistake of the sandbox itself: said aloud, and answered like the gateway's own faults. */
 const refusalIn = (error: unknown, broken: () => Refusal): Refusal => {
   if (error instanceof Refusal) return error;
@@ -100,13 +103,16 @@ const refusalIn = (error: unknown, broken: () => Refusal): Refusal => {
 /** Takes each request of the API through its credentials, faults and gates, and its deed, to an answer, or to none. */
 export class Front<Event extends { id: string; type: string }> {
   readonly log: RequestEntry[] = [];
-  private readonly active = new Set<Socket>();
+  private readonly active = new Map<Socket, RequestEntry>();
 
   constructor(private readonly parts: Parts<Event>) {}
 
-  /** Destroys the connection of every request under way. */
+  /** Destroys the connection of every request under way: the gateway is down. */
   disconnect(): void {
-    for (const socket of this.active) socket.destroy();
+    for (const [socket, entry] of this.active) {
+      entry.fault ??= 'down';
+      socket.destroy();
+    }
   }
 
   /** The API and the switches in one app. */
@@ -115,6 +121,13 @@ export class Front<Event extends { id: string; type: string }> {
     app.disable('x-powered-by');
     app.disable('etag');
     mount(app);
+    for (const operation of operations)
+      for (const path of operation.paths)
+        app[operation.method](path, (request: Request, _response: Response, next: NextFunction) => {
+          if (this.parts.faults.down) this.enter(operation, request).fault = 'down';
+          next();
+        });
+    // Before any body is read: one that is away reads none.
     app.use((request, _response, next) => {
       if (this.parts.faults.down) request.socket.destroy();
       else next();
@@ -138,21 +151,27 @@ export class Front<Event extends { id: string; type: string }> {
     return app;
   }
 
-  private async handle(operation: Operation, request: Request, response: Response): Promise<void> {
-    const { manners } = this.parts;
-    const id = typeof request.params['id'] === 'string' ? request.params['id'] : '';
+  private enter(operation: Operation, request: Request): RequestEntry {
+    const id = idOf(request);
     const entry: RequestEntry = {
       at: new Date().toISOString(),
       operation: operation.name,
       id: id === '' ? null : id,
-      key: manners.keyOf(request),
+      key: this.parts.manners.keyOf(request),
       status: null,
       fault: null,
     };
     this.log.push(entry);
+    return entry;
+  }
+
+  private async handle(operation: Operation, request: Request, response: Response): Promise<void> {
+    const { manners } = this.parts;
+    const entry = this.enter(operation, request);
     const { socket } = request;
-    this.active.add(socket);
+    this.active.set(socket, entry);
     response.once('close', () => this.active.delete(socket));
+    const id = idOf(request);
     const sent = { id, body: recordOf(request.body), query: recordOf(request.query), request };
     try {
       await this.pass(operation, sent, entry, response);

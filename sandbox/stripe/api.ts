@@ -26,8 +26,8 @@ export interface RequestEntry {
   idempotencyKey: string | null;
   status: number | null;
   replayed: boolean;
-  /** What went wrong on purpose; `rate-limit` where the request was one too many. */
-  fault: Fault['kind'] | 'rate-limit' | null;
+  /** What went wrong on purpose; `rate-limit` where the request was one too many, `down` where the gateway was away. */
+  fault: Fault['kind'] | 'rate-limit' | 'down' | null;
 }
 
 export interface ApiParts {
@@ -55,6 +55,13 @@ const parametersOf = (request: Request): Parameters => {
   return typeof source === 'object' && source !== null ? { ...source } : {};
 };
 
+/** The object that the path names; '' where it names none. */
+const idOf = ({ params }: Request): string => (typeof params['id'] === 'string' ? params['id'] : '');
+
+/** Only a POST has an idempotency key (docs.stripe.com/api/idempotent_requests). */
+const keyOf = (request: Request): string | undefined =>
+  request.method === 'POST' ? request.get('idempotency-key') : undefined;
+
 interface Result {
   answer: Answer;
   events: Event[];
@@ -65,36 +72,33 @@ interface Result {
 export class Api {
   readonly log: RequestEntry[] = [];
   private readonly keys = new IdempotencyKeys();
-  private readonly active = new Set<Socket>();
+  private readonly active = new Map<Socket, RequestEntry>();
 
   constructor(private readonly parts: ApiParts) {}
 
-  /** Destroys the connection of every request under way. */
+  /** Destroys the connection of every request under way: the gateway is down. */
   disconnect(): void {
-    for (const socket of this.active) socket.destroy();
+    for (const [socket, entry] of this.active) {
+      entry.fault ??= 'down';
+      socket.destroy();
+    }
+  }
+
+  /** Notes a request whose connection is destroyed because the gateway is down. */
+  turnAway(operation: Operation, request: Request): void {
+    this.enter(operation, request).fault = 'down';
   }
 
   /** Answers one request, or does not, where a fault says so. Never throws a `Refusal`. */
   async handle(operation: Operation, request: Request, response: Response): Promise<void> {
     const parameters = parametersOf(request);
-    const id = typeof request.params['id'] === 'string' ? request.params['id'] : '';
-    const key = request.method === 'POST' ? request.get('idempotency-key') : undefined;
-    const entry: RequestEntry = {
-      at: new Date().toISOString(),
-      requestId: newId('req'),
-      operation: operation.name,
-      id: id === '' ? null : id,
-      idempotencyKey: key ?? null,
-      status: null,
-      replayed: false,
-      fault: null,
-    };
-    this.log.push(entry);
+    const entry = this.enter(operation, request);
     const { socket } = request;
-    this.active.add(socket);
+    this.active.set(socket, entry);
     response.once('close', () => this.active.delete(socket));
+    const sent = { id: idOf(request), parameters, key: keyOf(request), path: request.path };
     try {
-      await this.pass(operation, { id, parameters, key, path: request.path }, entry, request, response);
+      await this.pass(operation, sent, entry, request, response);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       this.respond(entry, request, response, {
@@ -104,6 +108,22 @@ export class Api {
         kept: error.kept,
       });
     }
+  }
+
+  private enter(operation: Operation, request: Request): RequestEntry {
+    const id = idOf(request);
+    const entry: RequestEntry = {
+      at: new Date().toISOString(),
+      requestId: newId('req'),
+      operation: operation.name,
+      id: id === '' ? null : id,
+      idempotencyKey: keyOf(request) ?? null,
+      status: null,
+      replayed: false,
+      fault: null,
+    };
+    this.log.push(entry);
+    return entry;
   }
 
   private async pass(

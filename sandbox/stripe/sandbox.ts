@@ -1,4 +1,4 @@
-import express, { type Express, type Request, type Response } from 'express';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { actOn } from '../gateway/act';
 import { Deliveries } from '../gateway/deliveries';
 import { Faults } from '../gateway/faults';
@@ -50,6 +50,12 @@ const makeApp = (api: Api, faults: Faults, control: StripeControl): Express => {
   // Stripe's lists take `created[gte]` and `expand[]`, which the simple query parser would not nest.
   app.set('query parser', 'extended');
   app.use('/_sandbox', controlRoutes(control));
+  for (const operation of operations)
+    app[operation.method](operation.path, (request: Request, _response: Response, next: NextFunction) => {
+      if (faults.down) api.turnAway(operation, request);
+      next();
+    });
+  // Before any body is read: one that is away reads none.
   app.use((request, _response, next) => {
     if (faults.down) request.socket.destroy();
     else next();
