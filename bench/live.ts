@@ -3,12 +3,8 @@
  * notices, by a shared query each 200 ms, and by a query per client and second, in turn within each round. Then real streams
  * of a real API process: memory, and the time from a commit to the event.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { get, type ClientRequest } from 'node:http';
-import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { createInterface } from 'node:readline';
 import type { Knex } from 'knex';
 import { openListener } from '../src/api/listener';
 import { eventsLink } from '../src/api/tickets';
@@ -16,8 +12,13 @@ import { openRoom, type Room } from '../src/api/waiting';
 import { openDatabase, type AttemptRow } from '../src/database';
 import { openNotices, sendBeat } from '../src/notices';
 import { makeLogger } from '../src/telemetry';
+import { freePorts, LOOPBACK } from '../dev/ports';
+import type { Processes } from '../dev/processes';
+import { apiProgram } from '../dev/programs';
 import { withDatabase } from './database';
+import { memoryOf } from './footprint';
 import { runAsProgram, say } from './program';
+import { median } from './quantiles';
 
 const clients = 1_000;
 const rounds = 3;
@@ -126,11 +127,6 @@ async function timeOneChange(db: Knex, told: Map<string, (version: number) => vo
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
-}
-
 async function compareWays(url: string): Promise<void> {
   const db = openDatabase(url, { poolMax: 12, name: 'bench' });
   const seen = new Map<string, Seen[]>(Object.keys(ways).map((name) => [name, []]));
@@ -150,50 +146,30 @@ async function compareWays(url: string): Promise<void> {
   }
 }
 
-interface Api {
-  process: ChildProcess;
-  port: number;
-}
-
-function startApi(url: string): Promise<Api> {
-  const child = spawn(process.execPath, [join(__dirname, '..', 'src', 'api', 'main.js')], {
-    env: {
-      ...process.env,
-      PORT: '0',
-      HOST: '127.0.0.1',
-      DATABASE_URL: url,
-      APP_SECRET: appSecret,
-      AUTH_JWT_SECRET: 'a secret for the bench only, long enough for HS256',
-      RATE_ANONYMOUS_PER_MINUTE: '1000000',
-      TEMPORAL_ADDRESS: '127.0.0.1:1',
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
+/** An API without Temporal: it is not ready, and serves streams all the same. */
+async function startApi(url: string, processes: Processes): Promise<{ pid: number; port: number }> {
+  const [port = 0] = await freePorts(1);
+  const env = {
+    PATH: process.env['PATH'],
+    HOST: LOOPBACK,
+    DATABASE_URL: url,
+    APP_SECRET: appSecret,
+    AUTH_JWT_SECRET: 'a secret for the bench only, long enough for HS256',
+    RATE_ANONYMOUS_PER_MINUTE: '1000000',
+    TEMPORAL_ADDRESS: `${LOOPBACK}:1`,
+  };
+  const { pid } = await processes.start({
+    ...apiProgram('api', env, port),
+    ready: { line: /"event":"api\.listening"/ },
   });
-  return new Promise((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`The API ended with ${code}`)));
-    createInterface({ input: child.stdout }).on('line', (text) => {
-      const line = JSON.parse(text) as { event?: string; port?: number };
-      if (line.event === 'api.listening' && line.port !== undefined)
-        resolve({ process: child, port: line.port });
-    });
-  });
-}
-
-/** Resident memory of a process in MiB, by Linux; undefined elsewhere. */
-function residentMiB(pid: number | undefined): number | undefined {
-  try {
-    const kib = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-    return kib === undefined ? undefined : Number(kib) / 1024;
-  } catch {
-    return undefined;
-  }
+  return { pid, port };
 }
 
 async function openStreams(port: number, told: (n: number, text: string) => void): Promise<ClientRequest[]> {
   const open = (id: string, n: number): Promise<ClientRequest> =>
     new Promise((resolve, reject) => {
       const request = get(
-        { port, host: '127.0.0.1', path: eventsLink({ appSecret }, id), agent: false },
+        { port, host: LOOPBACK, path: eventsLink({ appSecret }, id), agent: false },
         (response) => {
           if (response.statusCode !== 200) reject(new Error(`A stream was answered ${response.statusCode}`));
           response.setEncoding('utf8');
@@ -212,16 +188,16 @@ async function openStreams(port: number, told: (n: number, text: string) => void
   return requests;
 }
 
-async function measureStreams(url: string): Promise<void> {
+async function measureStreams(url: string, processes: Processes): Promise<void> {
   const db = openDatabase(url, { poolMax: 4, name: 'bench' });
-  const api = await startApi(url);
+  const api = await startApi(url, processes);
   const waiting = new Map<number, () => void>();
-  const before = residentMiB(api.process.pid);
+  const before = memoryOf(api.pid);
   const requests = await openStreams(api.port, (n, text) => {
     if (text.includes('event: status')) waiting.get(n)?.();
   });
   await pause(2_000);
-  const after = residentMiB(api.process.pid);
+  const after = memoryOf(api.pid);
   const times: number[] = [];
   for (let round = 0; round < changes; round += 1) {
     const n = Math.floor(Math.random() * clients);
@@ -235,18 +211,12 @@ async function measureStreams(url: string): Promise<void> {
     waiting.delete(n);
     times.push(performance.now() - committed);
   }
-  const memory =
-    before === undefined || after === undefined
-      ? 'unknown'
-      : `${(((after - before) * 1024) / clients).toFixed(0)} KiB`;
   say(
-    `\n${clients} streams of one API process: ${memory} each; from commit to event ${median(times).toFixed(1)} ms (median)`,
+    `\n${clients} streams of one API process: ${((after - before) / 1024 / clients).toFixed(0)} KiB each; ` +
+      `from commit to event ${median(times).toFixed(1)} ms (median)`,
   );
   for (const request of requests) request.on('error', () => undefined).destroy();
-  api.process.removeAllListeners('exit');
-  const ended = new Promise((resolve) => api.process.once('exit', resolve));
-  api.process.kill('SIGTERM');
-  await ended;
+  await processes.stop('api');
   await db.destroy();
 }
 
@@ -275,9 +245,9 @@ async function writeAttempts(url: string): Promise<void> {
 }
 
 runAsProgram(() =>
-  withDatabase(async (url) => {
+  withDatabase(async (url, processes) => {
     await writeAttempts(url);
     await compareWays(url);
-    await measureStreams(url);
+    await measureStreams(url, processes);
   }),
 );

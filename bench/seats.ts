@@ -17,6 +17,7 @@ import { lookUp } from '../src/public-address';
 import { makeLogger, makeMetrics } from '../src/telemetry';
 import { withDatabase } from './database';
 import { runAsProgram, say } from './program';
+import { median, quantile } from './quantiles';
 import { settleByShortTextbook } from './short-textbook';
 import { addTextbookRound, countTextbook, makeTextbook, settleByTextbook } from './textbook';
 
@@ -167,19 +168,12 @@ async function runOnce(way: Way, scene: Scene, admin: Knex, db: Knex): Promise<R
   if (booked !== scene.capacity || refunded !== scene.attempts - scene.capacity) {
     throw new Error(`${way.name}: ${booked} of ${scene.capacity} seats sold, ${refunded} refunds`);
   }
-  latencies.sort((a, b) => a - b);
-  const at = (share: number): number => latencies[Math.floor(share * (latencies.length - 1))] ?? 0;
-  return { perSecond: scene.attempts / seconds, p50: at(0.5), p99: at(0.99) };
+  return { perSecond: scene.attempts / seconds, p50: median(latencies), p99: quantile(latencies, 0.99) };
 }
 
 /** Opens every connection before the clock runs. */
 async function warm(db: Knex, connections: number): Promise<void> {
   await Promise.all(Array.from({ length: connections }, () => db.raw('SELECT pg_sleep(0.2)')));
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
 async function play(scene: Scene, url: string): Promise<void> {

@@ -1,5 +1,6 @@
 /** The lines that `bench/temporal.ts` prints: Payfirst over the smallest workflow, against the targets P2 to P7. */
 import { totalOf, type CpuTimes } from './footprint';
+import { median, quantile } from './quantiles';
 import { perSecond, runSeconds, type Seen, type Storm } from './rounds';
 
 /** Of both sides, Payfirst first. */
@@ -11,13 +12,6 @@ interface Target {
   /** At most, whatever the smallest does. */
   ms?: number;
 }
-
-function quantile(numbers: readonly number[], share: number): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
-}
-
-const median = (numbers: readonly number[]): number => quantile(numbers, 0.5);
 
 function line(
   what: string,

@@ -21,6 +21,7 @@ import { type Processes } from '../dev/processes';
 import { connectPhonepeSandbox } from '../sandbox/phonepe/control';
 import { withDatabase } from './database';
 import { runAsProgram, say } from './program';
+import { median } from './quantiles';
 
 const openTries = 5_000;
 const rounds = 3;
@@ -198,11 +199,6 @@ async function runOnce(way: Way, db: Knex, gateways: readonly Gateway[]): Promis
     queriesPerSecond: queries / seconds,
     cpuShare: (user + system) / 1_000_000 / seconds,
   };
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
 async function measure(url: string, processes: Processes): Promise<void> {

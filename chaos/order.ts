@@ -23,13 +23,14 @@ export interface Order {
 }
 
 /**
- * The smoke tier is a rush: twenty starts a second for half a minute are more than two cores carry, and must be over soon all the same.
+ * The smoke tier is a rush: fifteen starts a second for forty seconds are more than two cores carry, and must be over soon all the
+ * same; after twenty a second that took 48 of the 60 s it may.
  * The full tier goes on at a rate that two cores carry beside its faults: five a second take half of them. With eight they had
  * nothing left to catch up with after a fault, and fell behind for good. It plans more faults than the 150 that must land, and
  * four of each kind, for some find nothing to strike; the rest by weight.
  */
 const tiers: Readonly<Record<string, Pick<Order, 'attempts' | 'perSecond' | 'faults' | 'atLeast'>>> = {
-  smoke: { attempts: 600, perSecond: 20, faults: 11, atLeast: 0 },
+  smoke: { attempts: 600, perSecond: 15, faults: 11, atLeast: 0 },
   full: { attempts: 12_000, perSecond: 5, faults: 200, atLeast: 4 },
 };
 

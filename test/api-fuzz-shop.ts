@@ -140,6 +140,10 @@ function countStarts(world: World): { count: number } {
   return starts;
 }
 
+const dayMs = 86_400_000;
+/** Today's, in UTC. */
+const midnight = (): number => Math.floor(Date.now() / dayMs) * dayMs;
+
 /** Puts things, tokens and signatures where a request names them. */
 function putterOf(world: World, things: Things): FuzzShop['putIn'] {
   const known = new Map<CallerName, Promise<string | undefined>>();
@@ -150,6 +154,8 @@ function putterOf(world: World, things: Things): FuzzShop['putIn'] {
   };
   const put = async (name: string): Promise<string> => {
     if (name === 'fresh') return randomBytes(9).toString('hex');
+    const day = /^day:(-?\d+)$/.exec(name)?.[1];
+    if (day !== undefined) return new Date(midnight() + Number(day) * dayMs).toISOString();
     if (name === 'origin') return new URL(world.config.http.publicUrl).origin;
     if (name.startsWith('token:')) {
       return String(await authorization(name.slice(6) as CallerName)).replace('Bearer ', '');

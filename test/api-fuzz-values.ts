@@ -31,19 +31,20 @@ function thingOf(prefix: string): Values {
   return mostly(first, ...others);
 }
 
-const dayMs = 86_400_000;
-
-/** An instant from today on, and some of the past. Not later: offerings would be full of slots that nobody lists. */
-const instants: Values = fc
-  .integer({ min: -2, max: 400 })
-  .map((days) => new Date(Date.UTC(2027, 0, 1) + days * dayMs).toISOString());
+/** Days from today on, and some of the past; named, so that a request means the same in every year. */
+const days = fc.integer({ min: -2, max: 400 });
+const instants: Values = days.map((day) => named(`day:${day}`));
+/** Later than any of those. */
+const laterDays: Values = days.map((day) => named(`day:${day + 731}`));
+/** A year on. Not later: whoever lists so long a time gets more slots than anybody reads. */
+const nextYear: Values = days.map((day) => named(`day:${day + 365}`));
 
 /** What a field of this name holds, where its schema says less than a client knows. */
 const known: Readonly<Record<string, Values>> = {
   startsAt: instants,
-  endsAt: instants.map((text: string) => text.replace('2027', '2029').replace('2028', '2029')),
+  endsAt: laterDays,
   from: instants,
-  to: instants.map((text: string) => text.replace('2027', '2028')),
+  to: nextYear,
   timeZone: mostly('Europe/Berlin', 'UTC', 'Asia/Kathmandu'),
   locale: mostly('de', 'pt-BR', 'zh-Hant-TW'),
   currency: mostly('EUR', 'USD', 'JPY', 'INR', 'BHD'),

@@ -79,7 +79,7 @@ describe('What was asked for', () => {
   test('is the smoke tier, unless another is named', () => {
     expect(orderFrom([])).toMatchObject({
       attempts: 600,
-      perSecond: 20,
+      perSecond: 15,
       startValue: 1,
       control: undefined,
       previous: undefined,
@@ -93,7 +93,7 @@ describe('What was asked for', () => {
   test('can be of another length, with faults as often as in its tier', () => {
     const smoke = orderFrom([]);
     const longer = orderFrom(['--attempts', '1200', '--minutes', '1']);
-    expect(longer).toMatchObject({ attempts: 1200, perSecond: 20, faults: 2 * smoke.faults });
+    expect(longer).toMatchObject({ attempts: 1200, perSecond: 20, faults: Math.round(1.5 * smoke.faults) });
     expect(orderFrom(['--faults', '0']).faults).toBe(0);
     expect(orderFrom(['--design', 'in-memory', '--control', 'all', '--previous', 'v1.2'])).toMatchObject({
       design: 'in-memory',

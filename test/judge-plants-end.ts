@@ -35,7 +35,7 @@ export const plantsAtTheEnd: Plant[] = [
     'L1',
     'a customer was left without an answer',
     (evidence) => {
-      visitOf(evidence, 'abandons').gaveUp = 'POST /v1/bookings had no answer until the end';
+      visitOf(evidence, 'abandons').gaveUp = 'the run closed at POST /v1/bookings';
     },
   ],
   [

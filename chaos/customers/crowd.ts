@@ -23,6 +23,7 @@ export interface CrowdOrder {
 /** What the thread tells: how many have come, and in the end what became of all of them. */
 export type CrowdNews = { came: number } | { gone: Visit[] };
 
+/** All of them, once they have been sent. */
 export interface Crowd {
   /** The last customer has come. */
   allCame: Promise<void>;

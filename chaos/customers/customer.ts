@@ -69,7 +69,7 @@ const started = (shown: Starting, method: string): Booking => ({
   payment: { method, try: 1 },
 });
 
-/** Why a customer stops: nobody answered until the run closed. */
+/** Why a customer stops: the run closed, and nobody had answered, or nothing had come of it. */
 class NoAnswer extends Error {}
 
 class Stay {
@@ -217,8 +217,7 @@ class Stay {
   private async ask(method: string, path: string, rest?: { body?: unknown; key?: string }): Promise<Answer> {
     const until = this.town.closesAt();
     const answer = Date.now() > until ? undefined : await this.client.ask(method, path, { until }, rest);
-    if (answer === undefined)
-      throw new NoAnswer(`${method} ${path.split('?')[0] ?? ''} had no answer until the end`);
+    if (answer === undefined) throw new NoAnswer(`the run closed at ${method} ${path.split('?')[0] ?? ''}`);
     return answer;
   }
 

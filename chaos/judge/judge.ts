@@ -15,6 +15,7 @@ import { readStories } from './story';
 import type { Rule, Verdict } from './verdict';
 import { acknowledgedCharges, acknowledgedTookEffect, onlyTrueEvents } from './webhooks';
 
+/** The invariants, in the order of the report. */
 export const rules: readonly Rule[] = [
   neverOversold,
   seatsAreBookings,

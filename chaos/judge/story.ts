@@ -4,6 +4,7 @@ import type { Charge, Evidence, PaymentObject, Refund, Rows, Visit } from '../ev
 
 type Row<Table extends keyof Rows> = Rows[Table][number];
 
+/** One attempt. */
 export interface Story {
   bookingId: string;
   visit: Visit | undefined;
@@ -22,6 +23,7 @@ export interface Story {
   messages: Row<'messages'>[];
 }
 
+/** All of a run. */
 export interface Stories {
   all: Story[];
   of(bookingId: string): Story | undefined;

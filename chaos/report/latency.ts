@@ -5,6 +5,7 @@ import type { Stories } from '../judge/story';
 /** A fault is felt a little longer than it lasts: connections come back, retries wait for their turn. */
 const feltMs = 2_000;
 
+/** How long people waited: the nearest rank of each share. */
 export interface Waits {
   count: number;
   p50: number;

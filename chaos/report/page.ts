@@ -1,7 +1,6 @@
 /** The report as a page for people, in Markdown. */
-import type { Method } from '../evidence/evidence';
 import type { Waits } from './latency';
-import type { Report } from './report';
+import { methods, type Report } from './report';
 import { sumOf, type Verdict } from '../judge/verdict';
 
 /** Stories told on the page; the JSON has more. */
@@ -9,8 +8,6 @@ const storiesTold = 20;
 
 /** Findings told on the page for each rule. */
 const findingsTold = 10;
-
-const columns: readonly Method[] = ['stripe', 'razorpay', 'phonepe', 'wallet'];
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MiB`;
@@ -116,8 +113,8 @@ function becameOf({ outcomes, money, faults }: Report): string[] {
     '## What became of the attempts',
     '',
     ...table(
-      ['Outcome', ...columns, 'all'],
-      outcomes.map(({ outcome, by, all }) => [outcome, ...columns.map((one) => by[one] ?? 0), all]),
+      ['Outcome', ...methods, 'all'],
+      outcomes.map(({ outcome, by, all }) => [outcome, ...methods.map((one) => by[one] ?? 0), all]),
     ),
     '## Money',
     '',
@@ -136,8 +133,13 @@ function becameOf({ outcomes, money, faults }: Report): string[] {
     '## Faults',
     '',
     ...table(
-      ['Kind', 'Planned', 'Landed'],
-      faults.map(({ kind, planned, landed }) => [kind, planned, landed]),
+      ['Kind', 'Planned', 'Landed', 'Longest from the blow to the next booking'],
+      faults.map(({ kind, planned, landed, untilBookedMs }) => [
+        kind,
+        planned,
+        landed,
+        untilBookedMs === null ? '' : seconds(untilBookedMs),
+      ]),
     ),
   ];
 }

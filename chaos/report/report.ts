@@ -22,7 +22,13 @@ export interface Report {
   /** Moments of the run that were looked at. */
   samples: number;
   /** Every planned fault is entered when its time comes; with a proof, it landed. */
-  faults: { kind: string; planned: number; landed: number }[];
+  faults: {
+    kind: string;
+    planned: number;
+    landed: number;
+    /** From the blow to the next booking, the longest of those that landed; null where none came. */
+    untilBookedMs: number | null;
+  }[];
   /** How many attempts ended so, by the way to pay. */
   outcomes: { outcome: string; by: Partial<Record<Method, number>>; all: number }[];
   /** Those who paid at a gateway. */
@@ -56,7 +62,8 @@ export interface Report {
  */
 const storiesKept = 200;
 
-const methods: readonly Method[] = ['stripe', 'razorpay', 'phonepe', 'wallet'];
+/** In the order of the report. */
+export const methods: readonly Method[] = ['stripe', 'razorpay', 'phonepe', 'wallet'];
 
 /** How an attempt ended, in the words of its row, and of the booking where it had one. */
 function outcomeOf({ attempt, booking }: Story): string {
@@ -89,14 +96,26 @@ function outcomesOf({ visits, rows }: Evidence, stories: Stories): Report['outco
     .sort((a, b) => b.all - a.all);
 }
 
-function faultsOf({ faults }: Evidence): Report['faults'] {
+function faultsOf({ faults, rows }: Evidence): Report['faults'] {
+  const bookedAt = rows.bookings.map(({ confirmed_at }) => confirmed_at);
+  const untilBooked = ({ from }: Played): number =>
+    Math.min(...bookedAt.filter((at) => at >= from).map((at) => at - from));
   return [...groupBy(faults, ({ kind }) => kind)]
     .map(([kind, same]) => ({
       kind,
       planned: same.length,
-      landed: same.filter(({ proof }) => proof !== undefined).length,
+      landed: landedOf(same).length,
+      untilBookedMs: longest(landedOf(same).map(untilBooked)),
     }))
     .sort((a, b) => a.kind.localeCompare(b.kind));
+}
+
+const landedOf = (faults: readonly Played[]): Played[] => faults.filter(({ proof }) => proof !== undefined);
+
+/** Of those that came to an end. */
+function longest(waits: readonly number[]): number | null {
+  const ended = waits.filter(Number.isFinite);
+  return ended.length === 0 ? null : Math.max(...ended);
 }
 
 /** What was to be proved, and was not. */
