@@ -35,6 +35,12 @@ export interface Seen {
   sample: string;
 }
 
+/** All rounds of one side, and before them how long payers waited while no other attempt was open. */
+export interface Turns {
+  rounds: Seen[];
+  noneOpen: number[];
+}
+
 /** Milliseconds since 1970, as the server's stamps are. */
 export const now = (): number => performance.timeOrigin + performance.now();
 

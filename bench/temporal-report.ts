@@ -1,7 +1,7 @@
 /** The lines that `bench/temporal.ts` prints: Payfirst over the smallest workflow, against the targets P2 to P7. */
 import { totalOf, type CpuTimes } from './footprint';
 import { median, quantile } from './quantiles';
-import { perSecond, runSeconds, type Seen, type Storm } from './rounds';
+import { perSecond, runSeconds, type Seen, type Storm, type Turns } from './rounds';
 
 /** Of both sides, Payfirst first. */
 type Both<T> = readonly [T, T];
@@ -33,8 +33,24 @@ function line(
 
 const header = ['| | Payfirst | the smallest workflow | ratio | target | |', '|---|---|---|---|---|---|'];
 
+/** P6: whether payers wait longer because many others have not paid. */
+function besideOpen(turns: Both<Turns>, open: number): string {
+  const look = ({ rounds, noneOpen }: Turns): { times: number; told: string } => {
+    const beside = median(rounds.map((seen) => quantile(seen.toConfirmed, 0.99)));
+    const alone = quantile(noneOpen, 0.99);
+    const times = beside / alone;
+    return { times, told: `${beside.toFixed(0)} ms after ${alone.toFixed(0)}, ${times.toFixed(2)} times` };
+  };
+  const [ours, floor] = [look(turns[0]), look(turns[1])];
+  return (
+    `P6 p99 to confirmed with ${open} open, after none open: ${ours.told}; the smallest ${floor.told}; ` +
+    `target at most 1.5 times: ${ours.times <= 1.5 ? 'met' : 'missed'}`
+  );
+}
+
 /** What the rounds showed. @param open attempts that were open all the time */
-export function reportRounds(sides: Both<readonly Seen[]>, open: number): string[] {
+export function reportRounds(turns: Both<Turns>, open: number): string[] {
+  const sides = [turns[0].rounds, turns[1].rounds] as const;
   const [ours] = sides;
   const row = (what: string, pick: (seen: Seen) => number, target: Target): string =>
     line(what, [sides[0].map(pick), sides[1].map(pick)], target);
@@ -55,6 +71,7 @@ export function reportRounds(sides: Both<readonly Seen[]>, open: number): string
     row('P7 CPU of a payment, ms', (seen) => totalOf(seen.payCpu), { ratio: 1.3 }),
     row('P7 CPU of both, ms', (seen) => totalOf(seen.startCpu) + totalOf(seen.payCpu), { ratio: 1.3 }),
     '',
+    besideOpen(turns, open),
     `Payfirst's CPU when nothing happens: ${parts((seen) => seen.idleCpu)} ms/s`,
     `Payfirst's CPU of a start: ${parts((seen) => seen.startCpu)} ms`,
     `Payfirst's CPU of a payment: ${parts((seen) => seen.payCpu)} ms`,

@@ -12,7 +12,17 @@ import { busyShare } from './footprint';
 import { groundPids, onGround, type Ground } from './ground';
 import { runAsProgram, say } from './program';
 import { timeRestart } from './restart';
-import { openMany, payOnTimetable, playRound, playStorm, type Seen, type Storm } from './rounds';
+import {
+  openMany,
+  payOnTimetable,
+  perSecond,
+  playRound,
+  playStorm,
+  runSeconds,
+  type Seen,
+  type Storm,
+  type Turns,
+} from './rounds';
 import { startPayfirst, startSmallest, type Payfirst, type Side } from './sides';
 import { reportRounds, reportStorms } from './temporal-report';
 
@@ -32,8 +42,10 @@ async function takeTurns(
   shared: Readonly<Record<string, number>>,
   open: number,
 ) {
+  const noneOpen: number[][] = [];
   for (const side of sides) {
     await payOnTimetable(side, await openMany(side, warmUp));
+    noneOpen.push((await payOnTimetable(side, await openMany(side, perSecond * runSeconds))).toConfirmed);
     await openMany(side, open);
     side.rest(true);
   }
@@ -45,7 +57,10 @@ async function takeTurns(
       side.rest(true);
     }
   }
-  return sides.map((side) => seen.get(side) ?? []) as [Seen[], Seen[]];
+  return sides.map((side, n) => ({ rounds: seen.get(side) ?? [], noneOpen: noneOpen[n] ?? [] })) as [
+    Turns,
+    Turns,
+  ];
 }
 
 /** A storm for each side, while the other one rests. */
@@ -91,7 +106,7 @@ async function measure(ground: Ground, open: number, busy: number): Promise<void
     const seen = await takeTurns([payfirst, smallest], shared, open);
     reportRounds(seen, open).forEach(say);
     const [ours, floor] = await Promise.all(
-      seen.map(([first]) => sizeOfHistory(address, first?.sample ?? '')),
+      seen.map(({ rounds: [first] }) => sizeOfHistory(address, first?.sample ?? '')),
     );
     say(`P7 an attempt: ${ours}; the smallest: ${floor}; target at most 18 events, 2 workflow tasks.`);
     reportStorms(await playStorms([payfirst, smallest]), stormWebhooks).forEach(say);

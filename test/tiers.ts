@@ -20,7 +20,7 @@ export const afterRounds = isLong ? 5 : 2;
 /** Rounds of each race through HTTP and Temporal. */
 export const roundsAt = (name: string): number => {
   if (isLong) return 20;
-  return isInFull(name) ? 10 : 3;
+  return isInFull(name) ? 5 : 3;
 };
 
 /** Questions about statuses that must write nothing. */
