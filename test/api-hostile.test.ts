@@ -310,7 +310,7 @@ describe('the log', () => {
       headers: { authorization: `Bearer ${everything}` },
     });
     asked.on('error', () => undefined).end();
-    await setTimeout(300);
+    await setTimeout(1_000);
     asked.destroy();
     const line = await eventually('its line', async () => api.logged.find((text) => text.includes('http.')));
     expect(JSON.parse(line)).toMatchObject({ event: 'http.abandoned', method: 'GET' });
