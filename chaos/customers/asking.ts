@@ -21,6 +21,8 @@ export interface Answer {
   status: number;
   /** JSON of the API. */
   body: unknown;
+  /** When to come again, in ms; 0 where nothing is said. */
+  afterMs: number;
 }
 
 /** One signed-in client of the run. */
@@ -77,7 +79,8 @@ async function once(
       text(response)
         .then((came) => {
           const read: unknown = came === '' ? undefined : JSON.parse(came);
-          resolve({ status: response.statusCode ?? 0, body: read });
+          const afterMs = Number(response.headers['retry-after'] ?? 0) * 1000;
+          resolve({ status: response.statusCode ?? 0, body: read, afterMs });
         })
         .catch(reject);
     });
@@ -100,16 +103,18 @@ export async function makeClient(
   return {
     ask: async (method, path, { until }, rest = {}) => {
       for (let go = 0; ; go += 1) {
+        let afterMs = 0;
         try {
           const answer = await once(method, `${api}${path}`, headers, rest);
           if (answer.status < 500 && answer.status !== 429) return answer;
+          ({ afterMs } = answer);
           note(`${method} ${path.split('?')[0] ?? ''}: ${answer.status}`);
         } catch (error) {
           note(
             `${method} ${path.split('?')[0] ?? ''}: ${error instanceof Error ? error.name : String(error)}`,
           );
         }
-        const pauseMs = pauseBefore(go);
+        const pauseMs = Math.max(pauseBefore(go), afterMs);
         if (Date.now() + pauseMs > until) return undefined;
         await sleep(pauseMs);
       }
