@@ -10,7 +10,6 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { stopOnSignals } from '../dev/processes';
 import { runAgainst } from './against';
 import { buildControl, buildPrevious, type PreviousBuild } from './builds';
@@ -213,8 +212,6 @@ async function compare(order: Order): Promise<void> {
 async function main(): Promise<void> {
   const order = orderFrom(process.argv.slice(2));
   stopOnSignals(async () => standing?.stop());
-  // A worker that replays tells of each of its states.
-  Runtime.install({ logger: new DefaultLogger('WARN') });
   if (order.design === 'in-memory') return compare(order);
   if (order.control === undefined) return chaos(order);
   const wanted = controls.filter(({ name }) => order.control === 'all' || order.control === name);

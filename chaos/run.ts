@@ -89,8 +89,8 @@ export async function run(
     progress(
       `replaying ${workflows.length} histories with ${builds.map(({ build }) => build).join(' and with ')}`,
     );
-    // Side by side: each replays on a thread of its own.
-    const replays = await Promise.all(builds.map((build) => replayAll(temporal, dataConverter, build)));
+    const at = { address: stack.temporal.address, namespace: stack.temporal.namespace, keys };
+    const replays = await Promise.all(builds.map((build) => replayAll({ ...at, ...build })));
     return {
       startValue,
       providerEmail,

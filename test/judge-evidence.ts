@@ -163,7 +163,7 @@ function addObject(
   const at = loadFrom + numberOf(person) * 1000 + 500 + index;
   const name = `${numberOf(person)}_${index}`;
   const ref = `object_${name}`;
-  if (gateway !== 'wallet') objects.push({ gateway, ref, bookingId, payable: false });
+  if (gateway !== 'wallet') objects.push({ gateway, ref, bookingId, payable: false, told: true });
   rows.payment_tries.push({
     booking_id: bookingId,
     try: index + 1,

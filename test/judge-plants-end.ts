@@ -208,7 +208,7 @@ export const plantsAtTheEnd: Plant[] = [
     'L5',
     'a payment of no attempt can still be paid',
     ({ objects }) => {
-      objects.push({ gateway: 'stripe', ref: 'pi_x', bookingId: null, payable: true });
+      objects.push({ gateway: 'stripe', ref: 'pi_x', bookingId: null, payable: true, told: true });
     },
   ],
   [

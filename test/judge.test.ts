@@ -115,7 +115,15 @@ const oddities: [what: string, plant: Plant[2]][] = [
         ref: 'left',
         bookingId: bookingOf('abandons'),
         payable: true,
+        told: true,
       });
+    },
+  ],
+  [
+    'an object stays payable that Stripe told nobody of',
+    (evidence) => {
+      const bookingId = bookingOf('abandons');
+      evidence.objects.push({ gateway: 'stripe', ref: 'pi_x', bookingId, payable: true, told: false });
     },
   ],
   [

@@ -29,6 +29,11 @@ function eventOf(
 
 function stripeBook({ intents, charges, refunds, events, requests }: StripeLedger): Book {
   const marks = new Map(intents.map(({ id, metadata }) => [id, metadata['bookingId'] ?? null]));
+  const untold = new Set(
+    requests
+      .filter(({ operation, status }) => operation === 'payment_intents.create' && status === 500)
+      .map(({ made }) => made),
+  );
   const gateway = 'stripe';
   return {
     objects: intents.map(({ id, status }) => ({
@@ -36,6 +41,7 @@ function stripeBook({ intents, charges, refunds, events, requests }: StripeLedge
       ref: id,
       bookingId: marks.get(id) ?? null,
       payable: !['succeeded', 'canceled'].includes(status),
+      told: !untold.has(id),
     })),
     charges: charges
       .filter(({ status }) => status === 'succeeded')
@@ -72,6 +78,7 @@ function razorpayBook({ orders, payments, refunds, events, requests }: RazorpayL
       ref: id,
       bookingId: marks.get(id) ?? null,
       payable: status !== 'paid',
+      told: true,
     })),
     charges: payments
       .filter(({ captured }) => captured)
@@ -112,6 +119,7 @@ function phonepeBook({ orders, payments, refunds, events, requests }: PhonepeLed
       ref: id,
       bookingId: marks.get(id) ?? null,
       payable: status === 'PENDING',
+      told: true,
     })),
     charges: payments
       .filter(({ captured }) => captured)

@@ -56,6 +56,8 @@ export interface PaymentObject {
   bookingId: string | null;
   /** Whether it could still be paid. */
   payable: boolean;
+  /** Whether the gateway ever said how. Stripe keeps a 500 for its key, so that what it made meanwhile is nobody's to pay, or to close. */
+  told: boolean;
 }
 
 /** Captured money, by the gateway's book; of the wallet by its entries. */

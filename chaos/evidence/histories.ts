@@ -1,11 +1,13 @@
 /** What Temporal knows of a run: its workflows, and whether each of their histories replays. */
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import type { Client } from '@temporalio/client';
-import type { DataConverter } from '@temporalio/common';
-import { Worker } from '@temporalio/worker';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { projectRoot } from '../../dev/project';
 import { isStanding, type Replay, type Workflow } from './evidence';
+
+const run = promisify(execFile);
 
 /** Every workflow that Temporal lists. */
 async function listWorkflows(temporal: Client): Promise<Workflow[]> {
@@ -40,31 +42,31 @@ export async function listOnceClosed(
   }
 }
 
-/** How many histories are fetched at once: enough to keep the replay fed. */
-const fetchers = 8;
-
 /** What stands in `dist`. */
 export const thisBuild = { build: 'this build', bundle: join(projectRoot, 'dist', 'workflow-bundle.js') };
 
+/** With which build, and where the histories are. */
+export interface ReplayOrder {
+  address: string;
+  namespace: string;
+  /** Histories are encrypted: `PAYLOAD_KEYS`. */
+  keys: readonly string[];
+  build: string;
+  /** Path of a workflow bundle. */
+  bundle: string;
+}
+
+/** What a replay prints is far below this, in bytes, also when every history is broken. */
+const outcomeBytes = 64 * 1024 * 1024;
+
 /**
- * Replays the histories of all workflows.
- * @param dataConverter histories are encrypted
- * @param build.bundle path of a workflow bundle
+ * Replays the histories of all workflows in a process of its own.
+ * @throws Error with what the process said when it could not
  */
-export async function replayAll(
-  temporal: Client,
-  dataConverter: DataConverter,
-  { build, bundle }: { build: string; bundle: string },
-): Promise<Replay> {
-  const histories = temporal.workflow.list().intoHistories({ concurrency: fetchers });
-  const outcome: Replay = { build, replayed: 0, broken: [] };
-  const results = Worker.runReplayHistories(
-    { workflowBundle: { codePath: bundle }, dataConverter },
-    histories,
-  );
-  for await (const { workflowId, error } of results) {
-    if (error === undefined) outcome.replayed += 1;
-    else outcome.broken.push(`${workflowId}: ${error.message}`);
-  }
-  return outcome;
+export async function replayAll(order: ReplayOrder): Promise<Replay> {
+  const { stdout } = await run(process.execPath, ['--enable-source-maps', join(__dirname, 'replay.js')], {
+    env: { ...process.env, REPLAY: JSON.stringify(order) },
+    maxBuffer: outcomeBytes,
+  });
+  return JSON.parse(stdout) as Replay;
 }

@@ -24,7 +24,7 @@ function lookAtObjects({ objects }: Evidence, stories: Stories): Look {
   const known = new Set(owned.map(({ object }) => object));
   const strays = objects.filter((object) => !known.has(object));
   const closable = [...owned, ...strays.map((object) => ({ object, story: undefined }))].filter(
-    ({ object }) => closing.includes(object.gateway),
+    ({ object }) => closing.includes(object.gateway) && object.told,
   );
   return lookAtEach(closable, ({ object, story }) => {
     const status = story?.attempt?.status;

@@ -26,6 +26,8 @@ export interface RequestEntry {
   idempotencyKey: string | null;
   status: number | null;
   replayed: boolean;
+  /** The object that the call made, or spoke of; null while there is none. */
+  made: string | null;
   /** What went wrong on purpose; `rate-limit` where the request was one too many, `down` where the gateway was away. */
   fault: Fault['kind'] | 'rate-limit' | 'down' | null;
 }
@@ -120,6 +122,7 @@ export class Api {
       idempotencyKey: keyOf(request) ?? null,
       status: null,
       replayed: false,
+      made: null,
       fault: null,
     };
     this.log.push(entry);
@@ -157,6 +160,7 @@ export class Api {
     await gates.hold({ operation: operation.name, when: 'before' }, subject);
     const origin = { requestId: entry.requestId, idempotencyKey: entry.idempotencyKey };
     const result = this.perform(operation, { ...sent, origin, subject }, fault);
+    entry.made = result.madeId ?? null;
     const subjectAfter = subjectOf(account, sent.id, sent.parameters, result.madeId);
     await gates.hold({ operation: operation.name, when: 'after' }, subjectAfter);
     claim?.settle(result.answer);
