@@ -64,7 +64,7 @@ const methods: readonly { weight: number; method: Method }[] = [
 ];
 
 /** Share that wants a hot seat, in per cent. */
-const hotShare = 20;
+export const hotShare = 20;
 
 /** The page is looked at for so long, in ms: long enough that several attempts for one seat stand open at once. */
 const think = { min: 200, max: 3_000 };
