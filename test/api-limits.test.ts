@@ -1,6 +1,13 @@
 import { WorkflowUpdateRPCTimeoutOrCancelledError } from '@temporalio/client';
-import { ownerMark } from '../src/api/marks';
-import { booking, slot, startApi, writeAttempt, type ApiUnderTest, type Json } from './api-setup';
+import {
+  booking,
+  describeAttempt,
+  slot,
+  startApi,
+  writeAttempt,
+  type ApiUnderTest,
+  type Json,
+} from './api-setup';
 
 let api: ApiUnderTest;
 let offering: Json;
@@ -26,8 +33,7 @@ beforeAll(async () => {
 afterAll(() => api.stop());
 
 function knownTo(customer: string) {
-  api.temporal.describe = () =>
-    Promise.resolve({ memo: { owner: ownerMark(api.config.appSecret, customer) } });
+  api.temporal.describe = () => Promise.resolve(describeAttempt(api.config, customer));
 }
 async function start(customer: string, key: string) {
   knownTo(customer);

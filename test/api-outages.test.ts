@@ -6,7 +6,6 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { ownerMark } from '../src/api/marks';
 import {
   booking,
   emptyTemporal,
@@ -15,6 +14,7 @@ import {
   writeAttempt,
   type ApiUnderTest,
   type Json,
+  describeAttempt,
 } from './api-setup';
 
 let api: ApiUnderTest;
@@ -27,8 +27,8 @@ const late = () => new WorkflowUpdateRPCTimeoutOrCancelledError('late', { cause:
 const away = () => new ServiceError('away', { cause: grpc(14) });
 const refused = (type: string) =>
   new WorkflowUpdateFailedError('refused', ApplicationFailure.create({ type, message: type }));
-const owned = (customer: string) => () =>
-  Promise.resolve({ memo: { owner: ownerMark(api.config.appSecret, customer) } });
+const owned = (customer: string, known?: Parameters<typeof describeAttempt>[2]) => () =>
+  Promise.resolve(describeAttempt(api.config, customer, known));
 
 beforeAll(async () => {
   api = await startApi();
@@ -360,6 +360,12 @@ describe('with PostgreSQL away', () => {
     blind.temporal.describe = owned('ada');
     const own = await blind.call('GET', started.body.links.self, { token: ada });
     expect([own.status, own.body]).toEqual([200, started.body]);
+    // There may be a record, and its owner may have read it.
+    for (const known of [{ activity: 'settle' }, { method: 'wallet' }, { method: 'none' }]) {
+      blind.temporal.describe = owned('ada', known);
+      expect((await blind.call('GET', started.body.links.self, { token: ada })).status).toBe(503);
+    }
+    blind.temporal.describe = owned('ada');
     const bob = await blind.token('bob');
     expect((await blind.call('GET', started.body.links.self, { token: bob })).status).toBe(503);
     expect((await blind.call('GET', '/v1/offerings')).status).toBe(503);

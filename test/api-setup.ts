@@ -2,10 +2,12 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
+import { TypedSearchAttributes } from '@temporalio/common';
 import { SignJWT } from 'jose';
 import type { Knex } from 'knex';
 import pino from 'pino';
 import { createApp } from '../src/api/app';
+import { ownerMark } from '../src/api/marks';
 import { openListener } from '../src/api/listener';
 import { readConfig, type Config } from '../src/config';
 import { openDatabase } from '../src/database';
@@ -14,6 +16,7 @@ import { sendBeat } from '../src/notices';
 import { makePayloadCodec } from '../src/payloads';
 import type { LookUp } from '../src/public-address';
 import { makeMetrics, type Metrics } from '../src/telemetry';
+import { searchAttributes } from '../src/workflows/messages';
 import { freshDatabase, type FreshDatabase } from './database';
 import type { Json } from './world';
 
@@ -32,7 +35,7 @@ export interface FakeTemporal {
   update: (workflowId: string, name: string, args: Json) => Promise<unknown>;
   signal: (workflowId: string, name: string, args: Json) => Promise<void>;
   signalWithStart: (options: Json) => Promise<void>;
-  describe: (workflowId: string) => Promise<{ memo?: Record<string, unknown> }>;
+  describe: (workflowId: string) => Promise<Json>;
   systemInfo: () => Promise<unknown>;
 }
 
@@ -65,6 +68,19 @@ export interface CallOptions {
 
 export const jwtSecret = 'a secret for tests only, long enough for HS256';
 export const webhookSecret = 'whsec_tests_only';
+
+/** What Temporal says of an attempt of this customer: `open` is under way, or another activity. */
+export function describeAttempt(
+  config: Config,
+  customerId: string,
+  { method = 'stripe', activity = 'open' }: { method?: string; activity?: string } = {},
+): Json {
+  return {
+    memo: { owner: ownerMark(config.appSecret, customerId) },
+    raw: { pendingActivities: [{ activityType: { name: activity } }] },
+    typedSearchAttributes: new TypedSearchAttributes([{ key: searchAttributes.gateway, value: method }]),
+  };
+}
 
 /** Temporal knows nothing and starts nothing. */
 export function emptyTemporal(): FakeTemporal {

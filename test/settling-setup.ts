@@ -1,5 +1,4 @@
 /** Offerings, attempts and paying gateways for races on the settling code, a barrier, and the books that must balance after each round. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { Knex } from 'knex';
 import { recordPayment } from '../src/activities/charges';
@@ -159,8 +158,6 @@ export async function recordCharge(deps: Dependencies, bookingId: string, charge
 
 /** How long a barrier waits for everybody to arrive; far more than a busy machine needs. */
 const arrivalMs = 8_000;
-/** Between two looks at who has come, in ms. */
-const lookEveryMs = 5;
 
 /**
  * Runs all calls at once: a table is locked until each call's transaction stands at its door, and then all go in the same
@@ -192,8 +189,6 @@ export async function allAtOnce(
     if ((rows[0]?.waiting ?? 0) + ended >= calls.length) break;
     if (Date.now() > until)
       throw new Error(`Only ${rows[0]?.waiting} of ${calls.length} came to the barrier`);
-    // Whoever looks without a pause is in the way of those who arrive.
-    await sleep(lookEveryMs);
   }
   await gate.commit();
   await Promise.all(running);

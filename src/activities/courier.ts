@@ -67,13 +67,13 @@ export function courierActivities(deps: Dependencies) {
       do {
         due = await dueMessages();
         for (let from = 0; from < due.length; from += mailsAtOnce) {
-          // A worker that shuts down, or that was taken for dead, begins no further mail.
-          if (context.cancellationSignal.aborted) return;
           context.heartbeat();
           const sending = due.slice(from, from + mailsAtOnce).map((message) => carry(message, sendMail));
           // All of them come to an end, whatever becomes of one.
           await Promise.allSettled(sending);
           await Promise.all(sending);
+          // A worker that shuts down, or that was taken for dead, begins no further mail.
+          if (context.cancellationSignal.aborted) return;
         }
         // More are waiting: without a pause, for confirmations of a busy hour must not fall behind.
       } while (due.length === messagesPerRound);
