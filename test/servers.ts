@@ -34,8 +34,7 @@ export default async function startServers(): Promise<void> {
     return address;
   };
   try {
-    // What a crash of the machine would lose matters to nobody here; every other promise of a commit stays.
-    const postgresUp = startPostgres(processes, { settings: ['fsync=off', 'full_page_writes=off'] });
+    const postgresUp = startPostgres(processes);
     const temporalUp = startTemporal();
     // Both to their end first: one that still starts could not be stopped.
     await Promise.allSettled([postgresUp, temporalUp]);
