@@ -63,24 +63,26 @@ async function refundsOf(ids: readonly string[]): Promise<string[]> {
   return rows.map((row) => `${row.reason} ${row.amount_minor}`);
 }
 
-test('of 50 payers for 5 seats, half by the gateway and half by the wallet, five are booked; the others lose nothing', async () => {
+test('of 27 to 50 payers for 5 seats, by the gateway and by the wallet, five are booked; the others lose nothing', async () => {
   const customers = Array.from({ length: 25 }, () => nextId('cus_'));
   // Enough for every round, and for nobody to be refused for want of money.
   await fillWallets(db, customers, rounds * priceMinor);
   const won = { stub: 0, wallet: 0 };
   for (let round = 0; round < rounds; round += 1) {
     const items = [{ offeringId: await addSlot(db, 5), seats: 1 }];
-    const gateway = await addAttempts(db, Array<Wanted[]>(25).fill(items));
+    // A payer from a wallet has one step more to go: among many others none may get a seat, in any round.
+    const gateway = await addAttempts(db, Array<Wanted[]>(round % 2 === 0 ? 25 : 2).fill(items));
     const { ids, errors } = await race(
       gateway,
       customers.map((customerId) => ({ customerId, method: 'wallet', items })),
     );
     expect(errors).toEqual([]);
-    expect(tally(await endingsOf(db, ids))).toEqual({ confirmed: 5, 'slot-unavailable': 45 });
+    expect(tally(await endingsOf(db, ids))).toEqual({ confirmed: 5, 'slot-unavailable': ids.length - 5 });
     const byGateway = tally(await endingsOf(db, gateway));
-    expect(tally(await refundsOf(ids))).toEqual({
-      [`slot-unavailable ${priceMinor}`]: byGateway['slot-unavailable'],
-    });
+    const turnedAway = byGateway['slot-unavailable'];
+    expect(tally(await refundsOf(ids))).toEqual(
+      turnedAway === undefined ? {} : { [`slot-unavailable ${priceMinor}`]: turnedAway },
+    );
     won.stub += byGateway['confirmed'] ?? 0;
     won.wallet += 5 - (byGateway['confirmed'] ?? 0);
     expect(await auditBooks(db)).toEqual([]);
