@@ -365,7 +365,6 @@ describe('with PostgreSQL away', () => {
       blind.temporal.describe = owned('ada', known);
       expect((await blind.call('GET', started.body.links.self, { token: ada })).status).toBe(503);
     }
-    blind.temporal.describe = owned('ada');
     const bob = await blind.token('bob');
     expect((await blind.call('GET', started.body.links.self, { token: bob })).status).toBe(503);
     expect((await blind.call('GET', '/v1/offerings')).status).toBe(503);
