@@ -150,14 +150,22 @@ export const describeFaults = (bench: Bench): void => {
 
     test('A rate limit turns away what is too much, and counts it', async () => {
       const id = await made();
-      await new Promise((resolve) => setTimeout(resolve, 1010));
       await control().rateLimit(3);
-      const statuses = (await Promise.all(Array.from({ length: 8 }, () => retrieve(id)))).map(
-        ({ status }) => status,
-      );
+      let statuses: number[];
+      let refusedBefore: number;
+      let began: number;
+      do {
+        // A second without a request; and again where a busy machine took more than a second for eight.
+        await new Promise((resolve) => setTimeout(resolve, 1010));
+        refusedBefore = (await control().ledger()).refusedByRate;
+        began = Date.now();
+        statuses = (await Promise.all(Array.from({ length: 8 }, () => retrieve(id)))).map(
+          ({ status }) => status,
+        );
+      } while (Date.now() - began > 900);
       expect(statuses.filter((status) => status === 200)).toHaveLength(3);
       expect(statuses.filter((status) => status === 429)).toHaveLength(5);
-      expect((await control().ledger()).refusedByRate).toBe(5);
+      expect((await control().ledger()).refusedByRate - refusedBefore).toBe(5);
     });
 
     test('A fault that the gateway does not know is refused by the switches', async () => {

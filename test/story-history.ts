@@ -18,6 +18,15 @@ function eventsMost({ sent, model }: Play): number {
   return 30 + 8 * sent + 20 * model.refunds.all.length + 8 * model.unrungLooks;
 }
 
+/**
+ * Tasks that are done again, and rightly: a signal came while the workflow completed; or the machine stalled until the server had
+ * given an update up whose acceptance then arrived ("referenced absent message ID").
+ */
+const doneAgain: readonly number[] = [
+  WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
+  WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE,
+];
+
 /** Names what is untrue of the story as Temporal wrote it down. */
 export function untrueHistory(play: Play): string[] {
   const events = play.history.events ?? [];
@@ -28,8 +37,7 @@ export function untrueHistory(play: Play): string[] {
     found.push(`it was not completed: ${lately.join()}`);
   }
   for (const { workflowTaskFailedEventAttributes: failed } of events) {
-    // A signal that came while the workflow completed: the task is done again with it.
-    if (failed && failed.cause !== WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND) {
+    if (failed && !doneAgain.includes(failed.cause ?? 0)) {
       found.push(`a workflow task failed: ${failed.failure?.message}`);
     }
   }
