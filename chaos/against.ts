@@ -8,8 +8,8 @@ import type { Plan } from './plan';
 import { countPayers, type Payers } from './report/payers';
 import type { Ground } from './stack/stack';
 
-/** For so long nothing may change in the gateways' books, in ms: longer than the pause between two sendings of a webhook. */
-const stillMs = 10_000;
+/** For so long nothing may change in the gateways' books, in ms: longer than a webhook is late at most (15 s). */
+const stillMs = 20_000;
 
 /** A run against the in-memory design. */
 export interface Against {

@@ -2,7 +2,7 @@
  * `npm run chaos`: breaks everything under load and says whether anything was lost.
  *
  *   npm run chaos -- --tier smoke            600 attempts, 11 faults; the default
- *   npm run chaos -- --tier full             12,000 attempts, 180 faults
+ *   npm run chaos -- --tier full             12,000 attempts, 200 faults
  *   npm run chaos -- --attempts 2000 --minutes 2 --start-value 7 --report folder
  *   npm run chaos -- --previous v1.2         replays every history with that build, too; else with the one before
  *   npm run chaos -- --control all           each safety switched off in turn: its invariant must break

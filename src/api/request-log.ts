@@ -24,7 +24,10 @@ function idIn(path: string): string | undefined {
 const eventOf = (response: ServerResponse): string =>
   response.headersSent ? 'http.answered' : 'http.abandoned';
 
-/** Logs each request when it has been answered, or when nobody waits for the answer any more. Probes are left out: they come every few seconds and say nothing. */
+/**
+ * Logs each request when it has been answered, or when nobody waits for the answer any more. Probes are left out: they come
+ * every few seconds and say nothing.
+ */
 export function logRequests(log: Logger): RequestHandler {
   return pinoHttp({
     logger: log,
