@@ -14,9 +14,9 @@ module.exports = {
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
   globalSetup: '<rootDir>/test/servers.ts',
   globalTeardown: '<rootDir>/test/servers-down.ts',
-  // Two cores, and one more: much of a test is waiting, for timers, restarts and gateways that hang. With four, tests that watch
-  // the clock find the machine too busy.
-  maxWorkers: 3,
+  testSequencer: '<rootDir>/test/longest-first.js',
+  // Two cores, and two more: much of a test is waiting, for timers, restarts and gateways that hang.
+  maxWorkers: 4,
   // Most of them end in seconds. A machine that is busy with something else makes none of them wrong.
   testTimeout: 240_000,
 };

@@ -67,13 +67,13 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'acknowledged-too-early',
-    off: 'A webhook is answered two seconds before its ring is sent, and nobody looks at the gateways by themselves.',
+    off: 'A webhook is answered ten seconds before its ring is sent, and nobody looks at the gateways by themselves.',
     breaks: 'L4',
     changes: [
       {
         file: 'src/api/webhooks.js',
         from: "heard.rings ? await ringFor(deps, gateway, heard) : 'unheard'",
-        to: "heard.rings ? (setTimeout(() => ringFor(deps, gateway, heard).catch(() => undefined), 2000), 'rung') : 'unheard'",
+        to: "heard.rings ? (setTimeout(() => ringFor(deps, gateway, heard).catch(() => undefined), 10000), 'rung') : 'unheard'",
       },
     ],
     // What the window's end still finds by itself is not lost: it is money that comes later that is.
@@ -153,7 +153,7 @@ export const controls: readonly Control[] = [
         to: 'amount: Math.floor(wanted.amountMinor / 2),',
       },
     ],
-    faults: ['gateway-lost-done', 'gateway-hang-done', 'gateway-status-500-done'],
+    faults: ['refunds-unanswered'],
   },
   {
     name: 'payments-left-open',

@@ -227,5 +227,5 @@ main()
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;
   })
-  // Not left to Node's own clean-up: after replays it once waited for ever for a handle of the SDK's native part.
+  // What a run leaves open (a customer who still waits, sockets to processes that are gone) must not keep it.
   .finally(() => process.exit());

@@ -1,6 +1,7 @@
 /**
  * The production Temporal server of `dev/temporal-production.ts`: what chaos and bench break and measure. It needs Go,
- * which nothing else does where the Temporal CLI can be had; without Go its story is skipped.
+ * which nothing else does where the Temporal CLI can be had; without Go its story is skipped. `TEST_TIER=long` plays it:
+ * `npm run chaos`, a part of every `.ci/run`, starts, kills and asks the same server.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,7 @@ import { Processes } from '../dev/processes';
 import { findProductionTemporal, startProductionTemporal } from '../dev/temporal-production';
 import { searchAttributes } from '../src/workflows/messages';
 import { outcomeOf, pay, publish, Shopper } from './book-setup';
+import { isLong } from './tiers';
 import { eventually, startWorld, type World } from './world';
 
 const quiet = (): void => undefined;
@@ -33,7 +35,7 @@ test('what Go said is told when it could not build it', async () => {
   await expect(finding).rejects.toThrow(/Go could not build .*no route to the proxy/);
 });
 
-(onPath('go') === undefined ? describe.skip : describe)('the production server', () => {
+(isLong && onPath('go') !== undefined ? describe : describe.skip)('the production server', () => {
   let processes: Processes;
   let world: World;
   let address: string;

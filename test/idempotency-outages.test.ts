@@ -139,6 +139,42 @@ describe('PostgreSQL away', () => {
     expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
   });
 
+  test('a booking that could not be read when its cancellation was wished is canceled, not just shown', async () => {
+    const ada = new Shopper(world);
+    const booking = await ada.start(await publish(world));
+    await pay(world, booking);
+    await ada.until(booking.id, 'confirmed');
+    await outcomeOf(world, booking.id);
+    const { workflow } = world.temporal;
+    const handle = workflow.getHandle(bookingWorkflowId(booking.id));
+    const executeUpdate = handle.executeUpdate.bind(handle);
+    let ask: () => void = () => undefined;
+    let back: () => void = () => undefined;
+    const isAsked = new Promise<void>((resolve) => (ask = resolve));
+    const isBack = new Promise<void>((resolve) => (back = resolve));
+    // PostgreSQL comes back between the look at the record and the answer of the workflow, which is over.
+    handle.executeUpdate = async (...wish: Parameters<typeof executeUpdate>) => {
+      ask();
+      await isBack;
+      return executeUpdate(...wish);
+    };
+    const getHandle = jest.spyOn(workflow, 'getHandle').mockReturnValue(handle);
+    try {
+      const canceled = await withoutDatabase(world, async () => {
+        const answer = ada.cancel(booking.id);
+        await isAsked;
+        return { answer };
+      });
+      back();
+      expect((await canceled.answer).status).toBe(200);
+    } finally {
+      getHandle.mockRestore();
+    }
+    expect(await ada.until(booking.id, 'refunded')).toMatchObject({
+      refund: { reason: 'canceled-by-customer' },
+    });
+  });
+
   test('a payment is heard and settles when PostgreSQL is back', async () => {
     const ada = new Shopper(world);
     const booking = await ada.start(await publish(world));

@@ -28,13 +28,13 @@ export interface Answer {
 /** One signed-in client of the run. */
 export interface Client {
   /**
-   * @param patience.until milliseconds since 1970
+   * @param until milliseconds since 1970; asked before each go, for who waits may be told meanwhile that the run closes
    * @returns undefined when the patience ran out first
    */
   ask(
     method: string,
     path: string,
-    patience: { until: number },
+    until: () => number,
     rest?: { body?: unknown; key?: string },
   ): Promise<Answer | undefined>;
 }
@@ -101,7 +101,7 @@ export async function makeClient(
   const token = await makeToken({ ...who, minutes: 120 }, env);
   const headers = { authorization: `Bearer ${token}` };
   return {
-    ask: async (method, path, { until }, rest = {}) => {
+    ask: async (method, path, until, rest = {}) => {
       for (let go = 0; ; go += 1) {
         let afterMs = 0;
         try {
@@ -115,7 +115,7 @@ export async function makeClient(
           );
         }
         const pauseMs = Math.max(pauseBefore(go), afterMs);
-        if (Date.now() + pauseMs > until) return undefined;
+        if (Date.now() + pauseMs > until()) return undefined;
         await sleep(pauseMs);
       }
     },

@@ -150,7 +150,7 @@ class Stay {
     const answer = await this.town.operator.ask(
       'POST',
       `/v1/wallets/${this.visit.customerId}/credits`,
-      { until: this.town.closesAt() },
+      this.town.closesAt,
       { body: { ...price, note: 'For this run' }, key: `credit-${this.wish.n}` },
     );
     if (answer?.status !== 201 && answer?.status !== 200)
@@ -215,8 +215,8 @@ class Stay {
   }
 
   private async ask(method: string, path: string, rest?: { body?: unknown; key?: string }): Promise<Answer> {
-    const until = this.town.closesAt();
-    const answer = Date.now() > until ? undefined : await this.client.ask(method, path, { until }, rest);
+    const until = this.town.closesAt;
+    const answer = Date.now() > until() ? undefined : await this.client.ask(method, path, until, rest);
     if (answer === undefined) throw new NoAnswer(`the run closed at ${method} ${path.split('?')[0] ?? ''}`);
     return answer;
   }

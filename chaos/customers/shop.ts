@@ -23,33 +23,33 @@ export interface Shop {
 /** How long publishing may take: nothing is broken yet. */
 const publishWithinMs = 120_000;
 
+function withinTime(): () => number {
+  const until = Date.now() + publishWithinMs;
+  return () => until;
+}
+
 /** Where the provider is told of bookings. */
 export const providerEmail = 'dr-ada@example.org';
 
 /** Says who the provider is, so that each booking is told to two. */
 export async function introduce(provider: Client): Promise<void> {
   const body = { displayName: 'Dr. Ada', email: providerEmail };
-  const answer = await provider.ask('PUT', '/v1/provider', { until: Date.now() + publishWithinMs }, { body });
+  const answer = await provider.ask('PUT', '/v1/provider', withinTime(), { body });
   if (answer?.status !== 200) throw new Error(`The profile was answered ${JSON.stringify(answer)}`);
 }
 
 /** Publishes everything that a plan of so many attempts wants. */
 export async function openShop(provider: Client, attempts: number, lastsMs: number): Promise<Shop> {
   const publish = async (title: string, capacity: number): Promise<string> => {
-    const answer = await provider.ask(
-      'POST',
-      '/v1/offerings',
-      { until: Date.now() + publishWithinMs },
-      {
-        body: {
-          kind: 'slot',
-          title,
-          capacity,
-          price,
-          startsAt: new Date(Date.now() + 86_400_000).toISOString(),
-        },
+    const answer = await provider.ask('POST', '/v1/offerings', withinTime(), {
+      body: {
+        kind: 'slot',
+        title,
+        capacity,
+        price,
+        startsAt: new Date(Date.now() + 86_400_000).toISOString(),
       },
-    );
+    });
     if (answer?.status !== 201) throw new Error(`Publishing was answered ${JSON.stringify(answer)}`);
     return String((answer.body as { id: unknown }).id);
   };

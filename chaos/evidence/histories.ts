@@ -1,13 +1,11 @@
 /** What Temporal knows of a run: its workflows, and whether each of their histories replays. */
-import { execFile } from 'node:child_process';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Client } from '@temporalio/client';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { projectRoot } from '../../dev/project';
 import { isStanding, type Replay, type Workflow } from './evidence';
-
-const run = promisify(execFile);
 
 /** Every workflow that Temporal lists. */
 async function listWorkflows(temporal: Client): Promise<Workflow[]> {
@@ -56,17 +54,26 @@ export interface ReplayOrder {
   bundle: string;
 }
 
-/** What a replay prints is far below this, in bytes, also when every history is broken. */
-const outcomeBytes = 64 * 1024 * 1024;
+/** How much of what a replay that broke off has said is told, in characters. */
+const saidMost = 4_000;
 
 /**
  * Replays the histories of all workflows in a process of its own.
- * @throws Error with what the process said when it could not
+ * @throws Error with what the process said last when it could not
  */
 export async function replayAll(order: ReplayOrder): Promise<Replay> {
-  const { stdout } = await run(process.execPath, ['--enable-source-maps', join(__dirname, 'replay.js')], {
+  const child = fork(join(__dirname, 'replay.js'), [], {
+    execArgv: ['--enable-source-maps'],
     env: { ...process.env, REPLAY: JSON.stringify(order) },
-    maxBuffer: outcomeBytes,
+    // The outcome comes as a message: the SDK writes of every history that is broken, wherever it likes.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
-  return JSON.parse(stdout) as Replay;
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (text: Buffer) => (said = `${said}${text.toString()}`.slice(-saidMost)));
+  let outcome: Replay | undefined;
+  child.on('message', (message) => (outcome = message as Replay));
+  await once(child, 'close');
+  if (outcome === undefined) throw new Error(`The replay with ${order.build} broke off: ${said}`);
+  return outcome;
 }

@@ -1,6 +1,6 @@
 /**
- * Process: replays the histories of all workflows with one build, and prints the outcome as JSON. Of its own, for a replay keeps
- * one core busy, and a run has two builds. REPLAY is a `ReplayOrder`.
+ * Process: replays the histories of all workflows with one build, and sends the outcome, a `Replay`, to its parent. Of its own, for
+ * a replay keeps one core busy, and a run has two builds. REPLAY is a `ReplayOrder`.
  */
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
     if (error === undefined) outcome.replayed += 1;
     else outcome.broken.push(`${workflowId}: ${error.message}`);
   }
-  process.stdout.write(JSON.stringify(outcome), () => process.exit(0));
+  process.send?.(outcome, () => process.exit(0));
 }
 
 main().catch((error: unknown) => {

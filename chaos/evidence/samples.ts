@@ -39,9 +39,14 @@ export class Sampler {
   /** @param url a connection that no fault of the run's own proxies touches */
   constructor(url: string) {
     this.#work = this.#look(url);
+    // Whoever ends it hears of a mistake; until then it is not unhandled.
+    this.#work.catch(() => undefined);
   }
 
-  /** Ends with one more look. */
+  /**
+   * Ends with one more look.
+   * @throws DatabaseError where a query is wrong
+   */
   async end(): Promise<Sample[]> {
     this.#going = false;
     await this.#work;

@@ -36,6 +36,17 @@ export function counted(count: number, of: string): string | undefined {
   return count === 0 ? undefined : `${count} ${of}`;
 }
 
+/** How much a count grew during a deed, as a proof. */
+export async function grownBy(
+  count: () => number | Promise<number>,
+  of: string,
+  deed: () => Promise<unknown>,
+): Promise<string | undefined> {
+  const before = await count();
+  await deed();
+  return counted((await count()) - before, of);
+}
+
 /**
  * Does what must leave other processes under the same names.
  * @returns their process ids before and after; undefined unless all are known and each is another

@@ -1,7 +1,7 @@
 /** Faults of the mail server, by the sink's switches. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MailFault } from '../../sandbox/mail/inbox';
-import { counted, type Fault, type Pass } from './fault';
+import { grownBy, type Fault, type Pass } from './fault';
 
 /** How long a mail server misbehaves, in ms: at several mails a second all strikes are used up long before. */
 const badMs = 5_000;
@@ -12,16 +12,19 @@ const mailing = (kind: MailFault['kind'], pass: Pass): Fault => ({
   kind: `mail-${kind}`,
   part: 'mail',
   weight: 2,
-  play: async ({ mail }) => {
-    const before = (await mail.struck())[kind];
-    try {
-      await mail.fault(kind, strikes);
-      await pass(badMs);
-    } finally {
-      await mail.clearFaults();
-    }
-    return counted((await mail.struck())[kind] - before, 'mails');
-  },
+  play: ({ mail }) =>
+    grownBy(
+      async () => (await mail.struck())[kind],
+      'mails',
+      async () => {
+        try {
+          await mail.fault(kind, strikes);
+          await pass(badMs);
+        } finally {
+          await mail.clearFaults();
+        }
+      },
+    ),
 });
 
 /** All of them. */

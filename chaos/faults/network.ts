@@ -1,6 +1,6 @@
 /** Faults of the network between two parts, played by the proxy on each way. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { counted, type Fault } from './fault';
+import { grownBy, type Fault } from './fault';
 import type { Proxy, Struck } from '../stack/proxy';
 import { linkNames } from '../stack/stack';
 
@@ -32,17 +32,17 @@ export const networkFaults: readonly Fault[] = linkNames.flatMap((link) =>
     kind: `${link}-${name}`,
     part: link,
     weight: 1,
-    play: async (stack) => {
+    play: (stack) => {
       const proxies = stack.links[link];
       const count = (): number => proxies.reduce((sum, proxy) => sum + proxy.struck()[struck], 0);
-      const before = count();
-      try {
-        for (const proxy of proxies) begin(proxy);
-        await sleep(ms);
-      } finally {
-        for (const proxy of proxies) proxy.clear();
-      }
-      return counted(count() - before, 'connections');
+      return grownBy(count, 'connections', async () => {
+        try {
+          for (const proxy of proxies) begin(proxy);
+          await sleep(ms);
+        } finally {
+          for (const proxy of proxies) proxy.clear();
+        }
+      });
     },
   })),
 );

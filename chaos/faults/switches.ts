@@ -19,6 +19,13 @@ export interface Told {
 /** What can be wrong about webhooks. */
 export type WebhookTrouble = { kind: 'late'; ms: number } | { kind: 'reorder' | 'double' | 'before-answer' };
 
+/** What a sandbox remembers. */
+export interface Ledger {
+  requests: readonly { operation: string; fault: string | null }[];
+  events: readonly Told[];
+  refunds: readonly { status: string }[];
+}
+
 /** The switches that all three have, with their operations and events as mere text. */
 export interface Switches {
   fault(spec: { kind: FaultKind; operation: string; times: null }): Promise<void>;
@@ -31,11 +38,7 @@ export interface Switches {
   }): Promise<void>;
   setKeepAliveDown(down: boolean): Promise<void>;
   clearFaults(): Promise<void>;
-  ledger(): Promise<{
-    requests: readonly { operation: string; fault: string | null }[];
-    events: readonly Told[];
-    refunds: readonly { status: string }[];
-  }>;
+  ledger(): Promise<Ledger>;
 }
 
 /**

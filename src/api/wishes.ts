@@ -62,6 +62,8 @@ export function makeWishes(deps: ApiDependencies) {
     const now = await afterAsking(deps, asked, outcome);
     // What became of it while the wish was under way: paid and booked, given back, or over.
     if (outcome.kind === 'over' && isOver(now)) {
+      // Nobody could read what this was wished of: it may be a booking that stands, and whose owner is waiting to be rid of it.
+      if (found === 'unreadable') return cancelDecided(asked, now.record.status, wish);
       const verdict = cancelVerdict(now.record.status);
       if (verdict === 'not-cancelable' || verdict === 'attempt-over') throw new Problem(verdict);
       return show(deps, asked, now);
