@@ -1,6 +1,7 @@
 /** Ports of this machine's loopback address: free ones, and whether one answers. */
 import { randomInt } from 'node:crypto';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { types } from 'node:util';
 
 /** Every process of the stack binds here and nowhere else. */
 export const LOOPBACK = '127.0.0.1';
@@ -27,7 +28,7 @@ async function holdOne(): Promise<Server> {
     try {
       return await hold(randomInt(lowest, above));
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
+      if (!(types.isNativeError(error) && 'code' in error && error.code === 'EADDRINUSE')) throw error;
     }
   }
 }

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { types } from 'node:util';
 
 import { type Progress, projectRoot } from './project';
 import { type Ready, tailOf, untilReady } from './readiness';
@@ -152,7 +153,7 @@ export class Processes {
         process.kill(entry.pid, signal);
       } catch (error) {
         // It has just ended by itself, and its keeper has not said so yet.
-        if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+        if (!(types.isNativeError(error) && 'code' in error && error.code === 'ESRCH')) throw error;
       }
     }
     await entry.ended;

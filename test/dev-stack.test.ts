@@ -158,6 +158,18 @@ describe('processes by name', () => {
     expect(isAlive(second.pid)).toBe(false);
   });
 
+  test('are killed without a word when they have just ended by themselves', async () => {
+    const { pid, ended } = await processes.start(node('short', SAY_UP_AND_STAY, { ready: { line: /up/ } }));
+    process.kill(pid, 'SIGKILL');
+    // Its keeper takes it off the kernel's list, and cannot say so before this process listens again.
+    const end = Date.now() + 10_000;
+    while (existsSync(`/proc/${pid}`) && Date.now() < end)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    expect(existsSync(`/proc/${pid}`)).toBe(false);
+    await processes.kill('short');
+    expect(await ended).toEqual({ code: null, signal: 'SIGKILL' });
+  });
+
   test('tell why they did not start', async () => {
     const broken = node('broken', "console.error('the reason');process.exit(3)", {
       ready: { line: /never/ },
