@@ -19,6 +19,12 @@ import { poolMax } from './stack/surroundings';
 const lookEveryMs = 500;
 
 /**
+ * From the end to the look at what processes hold, in ms: time for connections that nobody needs any more to end by themselves. A
+ * server of Node keeps one for 5 s (`server.keepAliveTimeout`, its documentation of version 20), its `fetch` for 4 s.
+ */
+const idleConnectionMs = 8_000;
+
+/**
  * Temporal's server caches workflows, their events and its shards, each up to a number of its own. Seen: 687 MB with 10,000 open
  * workflows, and 411 MiB after 1,800 had ended.
  */
@@ -65,6 +71,7 @@ export async function run(
   const quietAt = await untilQuiet(stack, loaded.visits, closesAt, progress);
   const visits = await loaded.visits;
   const samples = await sampler.end();
+  await sleep(idleConnectionMs);
   const footprints = footprintsOf(stack, watched, before);
   const connections = {
     before: sessionsBefore,

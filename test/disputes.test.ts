@@ -71,7 +71,7 @@ describe.each(orders)('a dispute of a booking, told %s', (order) => {
     expect(cases).toMatchObject([{ kind: 'dispute', amount_minor: priceMinor, resolved_by: null }]);
     await eventually(
       'its keeper',
-      async () => (await keeperOf(world, cases[0]?.workflow_id ?? '').catch(() => '')) === 'RUNNING',
+      async () => (await keeperOf(world, cases[0]?.workflow_id ?? '')) === 'RUNNING',
     );
     expect((await shopper.cancel(id)).status).toBe(409);
     await expectMoneyToBalance(world, { returned: lostTwice });

@@ -10,7 +10,7 @@ import {
 import { gatewayOf, priceMinor, publish, Shopper } from './book-setup';
 import { bookSlot, callOff, reconciled } from './cancel-setup';
 import { compareDay } from './comparison-setup';
-import { count, keepHistory } from './histories-setup';
+import { count, expectReplay, keepHistory } from './histories-setup';
 import { casesOf, decide } from './reversals-setup';
 import { credit } from './wallet-setup';
 import { eventually, startWorld, type World } from './world';
@@ -98,3 +98,5 @@ test('the comparison of a day is at most 30 events where nothing differs', async
   });
   expect((await keepHistory(world, 'compare', workflowId)).events?.length).toBeLessThanOrEqual(30);
 });
+
+test('every history of this run replays', expectReplay);

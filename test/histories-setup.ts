@@ -15,10 +15,13 @@ export const kept = join(__dirname, 'histories');
 /** The bundle that the tests' workers run. */
 export const bundle = { codePath: join(__dirname, '..', 'dist', 'workflow-bundle.js') };
 
-/** Replays the history of this run at once, and keeps it when told to. */
+/** The histories that this test file has made, in their order. */
+const made: [string, History][] = [];
+
+/** Remembers the history of a workflow for `expectReplay`, and keeps it when told to. */
 export async function keepHistory(world: World, name: string, workflowId: string): Promise<History> {
   const history = await world.temporal.workflow.getHandle(workflowId).fetchHistory();
-  expect(await misfits(bundle, [[name, history]])).toEqual([]);
+  made.push([name, history]);
   if (process.env['RECORD_HISTORIES'] === '1') {
     mkdirSync(kept, { recursive: true });
     // Who ran it is this machine's business; the worker's own queue bears its name, too.
@@ -28,6 +31,12 @@ export async function keepHistory(world: World, name: string, workflowId: string
     writeFileSync(join(kept, `${name}.json`), `${text}\n`);
   }
   return history;
+}
+
+/** Replays what this file has made. All at once: for each replay by itself the SDK starts a thread and reads the bundle. */
+export async function expectReplay(): Promise<void> {
+  expect(made).not.toEqual([]);
+  expect(await misfits(bundle, made)).toEqual([]);
 }
 
 /** How many events a history has. */

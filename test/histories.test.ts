@@ -19,6 +19,7 @@ import {
   bundle,
   count,
   events,
+  expectReplay,
   keepHistory,
   kept,
   keptHistories,
@@ -335,6 +336,8 @@ describe('an attempt whose window ends', () => {
 });
 
 describe('replay', () => {
+  it('Every history of this run replays', expectReplay);
+
   it('Every kept history replays', async () => {
     const histories = keptHistories();
     expect(histories.length).toBeGreaterThanOrEqual(19);

@@ -1,4 +1,5 @@
 /** What others do with our payments at the gateway, told to us in any order, and what must then be true. */
+import { WorkflowNotFoundError } from '@temporalio/client';
 import { reconcileWorkflowId } from '../src/workflows/messages';
 import type { CaseRow } from '../src/database';
 import type { Booked } from './cancel-setup';
@@ -57,9 +58,14 @@ export async function casesOf(
     .select('id', 'kind', 'resolved_by', 'amount_minor', 'workflow_id');
 }
 
-/** The state of the workflow that keeps a case. */
-export async function keeperOf(world: World, keeper: string): Promise<string> {
-  return (await world.temporal.workflow.getHandle(keeper).describe()).status.name;
+/** The state of the workflow that keeps a case; undefined before it is started, which is after the case is written. */
+export async function keeperOf(world: World, keeper: string): Promise<string | undefined> {
+  try {
+    return (await world.temporal.workflow.getHandle(keeper).describe()).status.name;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return undefined;
+    throw error;
+  }
 }
 
 /** Refund rows of a booking's payments: reason, status and amount. */

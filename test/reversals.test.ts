@@ -42,7 +42,10 @@ describe.each(orders)('on a booking that stands, told %s', (order) => {
     expect(await statusOf(booked)).toBe('needs_attention');
     const cases = await casesOf(world, id);
     expect(cases).toMatchObject([{ kind: 'external-refund', amount_minor: sum, resolved_by: null }]);
-    expect(await keeperOf(world, cases[0]?.workflow_id ?? '')).toBe('RUNNING');
+    await eventually(
+      'its keeper',
+      async () => (await keeperOf(world, cases[0]?.workflow_id ?? '')) === 'RUNNING',
+    );
     expect((await refundRows(world, id)).map(([reason, status]) => [reason, status])).toEqual(
       parts.map(() => ['external', 'succeeded']),
     );
