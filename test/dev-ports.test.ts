@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePorts, LOOPBACK } from '../dev/ports';
+import { freePorts, LOOPBACK, portAnswers } from '../dev/ports';
 import { startPostgres } from '../dev/postgres';
 import { Processes, type Running, type Spec } from '../dev/processes';
 import { findTemporalCli } from '../dev/temporal-cli';
@@ -87,4 +87,15 @@ test('a second start is not blamed for what the first one said', async () => {
   const second = await processes.start(failing('another trouble')).catch((error: unknown) => String(error));
   expect(second).toContain('another trouble');
   expect(second).not.toContain('in use');
+});
+
+test('two sets of ports can be used side by side', async () => {
+  const sets = await Promise.all([freePorts(6), freePorts(6)]);
+  const all = sets.flat();
+  expect(new Set(all).size).toBe(12);
+  const servers = all.map((port) => createServer().listen(port, LOOPBACK));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  expect(await Promise.all(all.map(portAnswers))).toEqual(all.map(() => true));
+  await Promise.all(servers.map((server) => once(server.close(), 'close')));
+  expect(await portAnswers(all[0] as number)).toBe(false);
 });

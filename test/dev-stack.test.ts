@@ -17,7 +17,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer as createHttpServer, type Server } from 'node:http';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -263,17 +262,6 @@ describe('the Temporal CLI', () => {
     expect((await findTemporalCli(quiet, { env: byHand })).path).toBe(path);
     expect((await findTemporalCli(quiet, { env: { PATH: folder } })).path).toBe(path);
   });
-});
-
-test('two sets of ports can be used side by side', async () => {
-  const sets = await Promise.all([freePorts(6), freePorts(6)]);
-  const all = sets.flat();
-  expect(new Set(all).size).toBe(12);
-  const servers = all.map((port) => createServer().listen(port, LOOPBACK));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  expect(await Promise.all(all.map(portAnswers))).toEqual(all.map(() => true));
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  expect(await portAnswers(all[0] as number)).toBe(false);
 });
 
 test('the Temporal UI and the codec endpoint stand under one address, whether or not they are up', async () => {
