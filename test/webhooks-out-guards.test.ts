@@ -6,6 +6,7 @@ import { buildCrashWorker, startDyingWorker, withWorker } from './crashes-setup'
 import { openAttempt } from './refunds-setup';
 import {
   arrived,
+  aWhile,
   book,
   deliveryThat,
   failedTimes,
@@ -150,14 +151,27 @@ test('what is finished is kept for 30 days, and what is still queued until it is
   expect(left).toEqual(['whd_delivered_29', 'whd_failed_29', 'whd_queued_29', 'whd_queued_31']);
 });
 
+/** The test's own courier is to be the only one: the world's learns by its next heartbeat, seconds later, that it was ended. */
+async function endTheWorldsCourier(endpointId: string): Promise<void> {
+  await world.temporal.workflow.getHandle(`courier-${world.taskQueue}`).terminate('another takes over');
+  const bait = { endpoint_id: endpointId, type: 'booking.confirmed', data: '{}', subject: 'bkg_bait' };
+  await eventually('nobody takes what is due', async () => {
+    await world.db('webhook_deliveries').del();
+    await world.db('webhook_deliveries').insert({ ...bait, id: 'whd_bait', next_try_at: world.db.fn.now() });
+    await aWhile();
+    return (await rows({ tries: 0 })).length === 1;
+  });
+  await world.db('webhook_deliveries').del();
+  receiver.received.length = 0;
+}
+
 test('a worker that is killed while a receiver has the post leaves it to the next, which posts it under the same id', async () => {
   buildCrashWorker();
-  receiver.always = 'hang';
-  await register();
+  const { id } = await register();
   const taskQueue = `${world.taskQueue}-dying`;
   const never = { statement: 'never said', when: 'before' } as const;
-  // The world's own courier must not be the one that posts.
-  await world.temporal.workflow.getHandle(`courier-${world.taskQueue}`).terminate('another takes over');
+  await endTheWorldsCourier(id);
+  receiver.always = 'hang';
   const dying = startDyingWorker(world, taskQueue, never);
   const workflowId = `courier-${taskQueue}`;
   await world.temporal.workflow.start('courier', { workflowId, taskQueue });
