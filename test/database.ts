@@ -46,6 +46,20 @@ async function makeTemplate(admin: Knex, adminUrl: string): Promise<void> {
   await admin.raw('ALTER DATABASE ?? RENAME TO ??', [building, template]);
 }
 
+/**
+ * Fifty stories of a file share a pool, and four files two cores: there a long wait for a connection is no failure, as it is in
+ * production.
+ */
+function bePatient({ client }: Knex): void {
+  const patienceMs = 60_000;
+  const { pool, connectionSettings } = client as {
+    pool: { acquireTimeoutMillis: number };
+    connectionSettings: { connectionTimeoutMillis: number };
+  };
+  pool.acquireTimeoutMillis = patienceMs;
+  connectionSettings.connectionTimeoutMillis = patienceMs;
+}
+
 /** Makes a database of its own for the caller. */
 export async function freshDatabase(poolMax = 12): Promise<FreshDatabase> {
   const adminUrl = process.env['TEST_DATABASE_URL'];
@@ -63,6 +77,7 @@ export async function freshDatabase(poolMax = 12): Promise<FreshDatabase> {
   }
   const url = inDatabase(adminUrl, name);
   const db = openDatabase(url, { poolMax, name: 'test' });
+  bePatient(db);
   return {
     url,
     readonlyUrl: inDatabase(adminUrl, name, { user: reader, password: readerPassword }),

@@ -22,8 +22,11 @@ const published = [
 const thenEvery = 60;
 const windowSeconds = 900;
 
-/** Between two rounds of the watch, in seconds: as in `watch.ts` while looks are close together, and later coarser. */
-const stepAt = (clock: number): number => (clock < 180 ? 0.5 : 5);
+/**
+ * Between two rounds of the watch, in seconds: as in `watch.ts` while looks are close together, and later coarser. The last gap of
+ * ten seconds ends at 175, and up to half a second later for each of the 26 gaps before.
+ */
+const stepAt = (clock: number): number => (clock < 190 ? 0.5 : 5);
 
 const gaps = published.flatMap(({ every, during }) => Array<number>(during / every).fill(every));
 const gapBefore = (look: number): number => gaps[look - 1] ?? thenEvery;

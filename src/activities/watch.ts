@@ -174,8 +174,10 @@ export function watchActivities(deps: Dependencies) {
 
   async function lookLater(refund: OwedRefund): Promise<void> {
     const minutes = refundLooksMinutes[Math.min(refund.looks + 1, refundLooksMinutes.length - 1)] ?? 60;
+    // One that ended since it was read is not looked at again.
     await db('refunds')
       .where({ id: refund.id })
+      .whereIn('status', ['unsent', 'pending'])
       .update({
         looks: refund.looks + 1,
         next_look_at: db.raw('now() + make_interval(mins => ?)', [minutes]),
