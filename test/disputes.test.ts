@@ -7,11 +7,11 @@ import {
   casesOf,
   decide,
   holdBack,
-  keeperOf,
   orders,
   refundRows,
   statusOf,
   tellToRest,
+  untilKeeperIs,
 } from './reversals-setup';
 import { eventually, startWorld, type World } from './world';
 
@@ -31,10 +31,7 @@ afterEach(async () => {
 async function expectVoid(booked: Booked): Promise<void> {
   const cases = await casesOf(world, booked.id);
   expect(cases).toMatchObject([{ kind: 'dispute', resolved_by: 'payfirst' }]);
-  await eventually(
-    'its keeper ends',
-    async () => (await keeperOf(world, cases[0]?.workflow_id ?? '')) === 'COMPLETED',
-  );
+  await untilKeeperIs(world, cases[0], 'COMPLETED');
 }
 
 describe.each(orders)('a dispute of a booking, told %s', (order) => {
@@ -69,10 +66,7 @@ describe.each(orders)('a dispute of a booking, told %s', (order) => {
     expect(await statusOf(booked)).toBe('needs_attention');
     const cases = await casesOf(world, id);
     expect(cases).toMatchObject([{ kind: 'dispute', amount_minor: priceMinor, resolved_by: null }]);
-    await eventually(
-      'its keeper',
-      async () => (await keeperOf(world, cases[0]?.workflow_id ?? '')) === 'RUNNING',
-    );
+    await untilKeeperIs(world, cases[0], 'RUNNING');
     expect((await shopper.cancel(id)).status).toBe(409);
     await expectMoneyToBalance(world, { returned: lostTwice });
     await decide(world, cases[0]?.id ?? '', 'mark-settled');

@@ -58,14 +58,21 @@ export async function casesOf(
     .select('id', 'kind', 'resolved_by', 'amount_minor', 'workflow_id');
 }
 
-/** The state of the workflow that keeps a case; undefined before it is started, which is after the case is written. */
-export async function keeperOf(world: World, keeper: string): Promise<string | undefined> {
-  try {
-    return (await world.temporal.workflow.getHandle(keeper).describe()).status.name;
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return undefined;
-    throw error;
-  }
+/** Waits until the workflow that keeps a case is so: it is started after the case is written. */
+export async function untilKeeperIs(
+  world: World,
+  kept: Json,
+  status: 'RUNNING' | 'COMPLETED',
+): Promise<void> {
+  await eventually(`a keeper that is ${status}`, async () => {
+    try {
+      const { workflow_id: keeper } = kept;
+      return (await world.temporal.workflow.getHandle(keeper).describe()).status.name === status;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  });
 }
 
 /** Refund rows of a booking's payments: reason, status and amount. */

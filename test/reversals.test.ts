@@ -8,12 +8,12 @@ import {
   casesOf,
   decide,
   holdBack,
-  keeperOf,
   orders,
   refundRows,
   statusOf,
   tell,
   tellToRest,
+  untilKeeperIs,
 } from './reversals-setup';
 import { eventually, startWorld, type World } from './world';
 
@@ -42,10 +42,7 @@ describe.each(orders)('on a booking that stands, told %s', (order) => {
     expect(await statusOf(booked)).toBe('needs_attention');
     const cases = await casesOf(world, id);
     expect(cases).toMatchObject([{ kind: 'external-refund', amount_minor: sum, resolved_by: null }]);
-    await eventually(
-      'its keeper',
-      async () => (await keeperOf(world, cases[0]?.workflow_id ?? '')) === 'RUNNING',
-    );
+    await untilKeeperIs(world, cases[0], 'RUNNING');
     expect((await refundRows(world, id)).map(([reason, status]) => [reason, status])).toEqual(
       parts.map(() => ['external', 'succeeded']),
     );
@@ -53,10 +50,7 @@ describe.each(orders)('on a booking that stands, told %s', (order) => {
     await expectMoneyToBalance(world);
     await decide(world, cases[0]?.id ?? '', 'mark-settled');
     expect(await statusOf(booked)).toBe('confirmed');
-    await eventually(
-      'the keeper ends',
-      async () => (await keeperOf(world, cases[0]?.workflow_id ?? '')) === 'COMPLETED',
-    );
+    await untilKeeperIs(world, cases[0], 'COMPLETED');
     // What is left of the money is all that a cancellation can give back.
     expect((await shopper.cancel(id)).status).toBe(200);
     await shopper.until(id, 'refunded');
@@ -77,10 +71,7 @@ describe.each(orders)('on a booking that stands, told %s', (order) => {
     await booked.shopper.until(id, 'confirmed');
     const cases = await casesOf(world, id);
     expect(cases).toMatchObject([{ kind: 'external-refund', resolved_by: 'payfirst' }]);
-    await eventually(
-      'the keeper ends',
-      async () => (await keeperOf(world, cases[0]?.workflow_id ?? '')) === 'COMPLETED',
-    );
+    await untilKeeperIs(world, cases[0], 'COMPLETED');
     expect(await refundRows(world, id)).toEqual([]);
   });
 });
