@@ -169,16 +169,21 @@ describe("the lock on the attempt's row", () => {
     'WHERE a.booking_id = in_booking_id; PERFORM pg_sleep(0.3);',
   ];
 
-  /** Plays one attempt, settled twice at once by the same payment or by two. */
+  /** Plays attempts, each settled twice at once by the same payment or by two, until it goes wrong for one. */
   async function playTwice(second: 'the same payment' | 'another payment'): Promise<Seen & { id: string }> {
     const deps = payingDependencies(db);
     const settle = settling(deps);
-    const [id = ''] = await addAttempts(db, [[{ offeringId: await addSlot(db, 3), seats: 1 }]]);
-    const errors = await allAtOnce(db, [
-      () => settle(id),
-      () => (second === 'the same payment' ? settle(id) : recordCharge(deps, id, `${id}_2`)),
-    ]);
-    return { id, errors, wrong: await auditBooks(db), needless: [] };
+    let seen = { id: '', errors: [] as string[], wrong: [] as string[], needless: [] };
+    // On a busy machine one may be through before the other has a connection.
+    for (let round = 0; round < rounds && seen.errors.length + seen.wrong.length === 0; round += 1) {
+      const [id = ''] = await addAttempts(db, [[{ offeringId: await addSlot(db, 3), seats: 1 }]]);
+      const errors = await allAtOnce(db, [
+        () => settle(id),
+        () => (second === 'the same payment' ? settle(id) : recordCharge(deps, id, `${id}_2`)),
+      ]);
+      seen = { id, errors, wrong: await auditBooks(db), needless: [] };
+    }
+    return seen;
   }
 
   test('without it settling the same payment twice ends in an error, and the keys hold', async () => {

@@ -80,6 +80,10 @@ export function courierActivities(deps: Dependencies) {
     });
   }
 
+  /**
+   * Of what one person is told of one booking the oldest first, alone: "canceled" must not overtake "confirmed". One that could
+   * not be sent is due later, and holds up nothing meanwhile.
+   */
   async function dueMessages(): Promise<DueMessage[]> {
     const result = await db.raw<{ rows: DueMessage[] }>(
       `SELECT m.booking_id, m.kind, m.recipient, m.locale, m.tries, a.contact, a.quote, a.total_minor, a.currency,
@@ -90,7 +94,10 @@ export function courierActivities(deps: Dependencies) {
        FROM messages m JOIN attempts a USING (booking_id) LEFT JOIN bookings b ON b.id = a.booking_id
        LEFT JOIN LATERAL (SELECT r.amount_minor, r.reason, p.currency, p.gateway FROM refunds r JOIN payments p ON p.id = r.payment_id
          WHERE p.booking_id = m.booking_id ORDER BY r.reason = 'external', r.created_at DESC LIMIT 1) AS r ON m.kind NOT IN ('booking-confirmed', 'provider-booked', 'provider-canceled')
-       WHERE m.next_send_at <= now() ORDER BY m.next_send_at LIMIT ?`,
+       WHERE m.next_send_at <= now() AND NOT EXISTS (SELECT FROM messages AS older
+         WHERE (older.booking_id, older.recipient) = (m.booking_id, m.recipient)
+           AND older.queued_at < m.queued_at AND older.next_send_at <= now())
+       ORDER BY m.next_send_at LIMIT ?`,
       [messagesPerRound],
     );
     return result.rows;
