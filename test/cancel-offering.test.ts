@@ -195,5 +195,5 @@ test(
     const refs = new Set(booked.map(({ ref }) => ref));
     expect(refunds.filter((one) => refs.has(one.paymentIntent))).toHaveLength(many);
   },
-  many > 60 ? 900_000 : 120_000,
+  many > 60 ? 900_000 : 240_000,
 );

@@ -50,7 +50,7 @@ async function makeTemplate(admin: Knex, adminUrl: string): Promise<void> {
  * Fifty stories of a file share a pool, and four files two cores: there a long wait for a connection is no failure, as it is in
  * production.
  */
-function bePatient({ client }: Knex): void {
+export function bePatient({ client }: Knex): void {
   const patienceMs = 60_000;
   const { pool, connectionSettings } = client as {
     pool: { acquireTimeoutMillis: number };

@@ -174,7 +174,7 @@ describe('processes by name', () => {
       ready: { line: /never/ },
     });
     await expect(processes.start(broken)).rejects.toThrow(/exit code 3[^]*the reason/);
-    const slow = node('slow', SAY_UP_AND_STAY, { ready: { line: /never/ }, readyWithinMs: 300 });
+    const slow = node('slow', SAY_UP_AND_STAY, { ready: { line: /never/ }, readyWithinMs: 3_000 });
     await expect(processes.start(slow)).rejects.toThrow(/not ready[^]*up/);
     expect(processes.pid('slow')).toBeUndefined();
     const missing: Spec = { name: 'missing', command: join(folder, 'nothing'), args: [] };

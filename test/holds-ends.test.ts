@@ -83,7 +83,8 @@ test('who cancels gives the hold back in the same transaction', async () => {
 test('the end of the window gives the hold back in the same transaction, whether a payment was declined or none was made', async () => {
   const [left, refused] = await Promise.all([
     publish(world, { holdSeconds: shortest }),
-    publish(world, { holdSeconds: shortest }),
+    // Time for two declines.
+    publish(world, { holdSeconds: 4 * shortest }),
   ]);
   const [first, second] = await Promise.all([ada.start(left), grace.start(refused)]);
   await pay(world, second, declined);

@@ -261,7 +261,7 @@ describe('the events of an offering', () => {
     const one = await publish({ holdSeconds: 60 });
     const holder = await writeAttempt(api.db, one);
     const held = await api.db.raw<{ rows: { until: Date }[] }>(
-      `UPDATE seats SET held_by = ?, held_until = clock_timestamp() + interval '2 seconds'
+      `UPDATE seats SET held_by = ?, held_until = clock_timestamp() + interval '5 seconds'
        WHERE offering_id = ? AND seat_no = 1 RETURNING held_until AS until`,
       [holder, one.id],
     );

@@ -58,7 +58,7 @@ export class Receiver<Webhook = Heard> {
     return this.heard.filter((webhook) => this.reading.typeOf(webhook) === type);
   }
 
-  /** The first that is meant, come or still to come within 5 s. */
+  /** The first that is meant, come or still to come within 30 s. */
   async first(isMeant: (webhook: Webhook) => boolean): Promise<Webhook> {
     await until(() => this.heard.some(isMeant));
     return this.heard.find(isMeant) as Webhook;
@@ -71,7 +71,7 @@ export class Receiver<Webhook = Heard> {
 }
 
 /** Looks every few milliseconds until it is so; throws when it is not so in time. */
-export const until = async (isTrue: () => boolean | Promise<boolean>, withinMs = 5000): Promise<void> => {
+export const until = async (isTrue: () => boolean | Promise<boolean>, withinMs = 30_000): Promise<void> => {
   const end = Date.now() + withinMs;
   while (!(await isTrue())) {
     if (Date.now() > end) throw new Error('it did not happen in time');

@@ -187,8 +187,11 @@ export async function allAtOnce(
       [door],
     );
     if ((rows[0]?.waiting ?? 0) + ended >= calls.length) break;
-    if (Date.now() > until)
+    if (Date.now() > until) {
+      await gate.rollback();
       throw new Error(`Only ${rows[0]?.waiting} of ${calls.length} came to the barrier`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
   await gate.commit();
   await Promise.all(running);

@@ -110,19 +110,24 @@ test('control: with a status poll that books by itself, as in the story, and no 
       ['(SELECT b.reference FROM bookings AS b WHERE b.id = in_booking_id)', "'BK-'"],
     ]);
     await withoutUniqueKeys(broken.db);
-    const { booking } = await paidInSilence(broken, at);
-    const id = String(booking.id);
-    const gate = await at.gate('read', id);
-    const booked = Promise.all([
-      at.copiesOfPaid(String(booking.payment.gatewayRef), 1),
-      settleActivities(broken.dependencies).settle(id, []),
-    ]);
-    await gate.hold(2);
-    await gate.release();
-    await booked;
-    await outcomeOf(broken, id);
-    expect((await at.ledgerOf(id)).charges).toBe(1);
-    expect((await broken.db('bookings').where({ id })).length).toBeGreaterThan(1);
+    let most = 0;
+    // On a busy machine one may be through before the other has written.
+    for (let round = 0; round < rounds && most < 2; round += 1) {
+      const { booking } = await paidInSilence(broken, at);
+      const id = String(booking.id);
+      const gate = await at.gate('read', id);
+      const booked = Promise.all([
+        at.copiesOfPaid(String(booking.payment.gatewayRef), 1),
+        settleActivities(broken.dependencies).settle(id, []),
+      ]);
+      await gate.hold(2);
+      await gate.release();
+      await booked;
+      await outcomeOf(broken, id);
+      expect((await at.ledgerOf(id)).charges).toBe(1);
+      most = (await broken.db('bookings').where({ id })).length;
+    }
+    expect(most).toBeGreaterThan(1);
   } finally {
     await broken.stop();
   }

@@ -113,9 +113,10 @@ describe('a receiver', () => {
           .where({ subject: first })
           .update({ delivered_at: world.db.raw("now() - interval '4 days'") });
       await eventually('given up', async () => (await mine.clone().first<Json>())?.status === 'failed');
-      await aWhile();
-      const shown = await world.call('GET', `/v1/webhook-endpoints/${id}`, { token: ops });
-      expect(shown.body.status).toBe(disabled ? 'disabled' : 'enabled');
+      const shown = () => world.call('GET', `/v1/webhook-endpoints/${id}`, { token: ops });
+      if (disabled) await eventually('disabled', async () => (await shown()).body.status === 'disabled');
+      else await aWhile();
+      expect((await shown()).body.status).toBe(disabled ? 'disabled' : 'enabled');
     }
     const shown = await world.call('GET', `/v1/webhook-endpoints/${id}`, { token: ops });
     expect(shown.body.disabledBecause).toBe('failing');

@@ -28,7 +28,7 @@ import { makeLogger, makeMetrics, type Logger } from '../src/telemetry';
 import { makeMailer, makeWorker } from '../src/worker';
 import type { AtGateway } from './at-gateways';
 import { atStripeSandbox } from './at-stripe';
-import { freshDatabase } from './database';
+import { bePatient, freshDatabase } from './database';
 import { countPendingCalls } from './pending-calls';
 
 /** JSON as a test reads it. */
@@ -159,6 +159,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     metrics: makeMetrics(),
   };
   const reading = openDatabase(database.readonlyUrl, { poolMax: 8, readonly: true, name: 'test-reading' });
+  bePatient(reading);
   const listener = openListener({ url: database.url, sendBeat: (id) => sendBeat(database.db, id), log });
   const app = createApp({
     config,
