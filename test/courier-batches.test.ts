@@ -69,10 +69,15 @@ test('what one person is told of one booking goes in the order in which it happe
       row(other, 'booking-confirmed', 0),
     ]);
   const told: string[] = [];
+  let refused = false;
   await runUntilStopped(async ({ to, subject }, stop) => {
     const line = `${to === recipientOf(one) ? 'one' : 'other'}: ${subject}`;
     // The first is the slowest: were they under way together, it would come last.
     await new Promise((resolve) => setTimeout(resolve, /^one.*confirmed$/.test(line) ? 300 : 0));
+    if (/^one.*confirmed$/.test(line) && !refused) {
+      refused = true;
+      throw new Error('450 busy');
+    }
     told.push(line);
     if (told.length === 4) stop();
   });

@@ -1,5 +1,5 @@
 /** Payments that payers take back through their banks, in every order of news, and what the booking comes to. */
-import { bookSlot, doneBeside, expectMoneyToBalance, reconciled, type Booked } from './cancel-setup';
+import { bookSlot, callOff, doneBeside, expectMoneyToBalance, reconciled, type Booked } from './cancel-setup';
 import { priceMinor, seatsFree, tracesOf } from './book-setup';
 import {
   atRest,
@@ -26,6 +26,17 @@ afterEach(async () => {
   await world.sandbox.clearFaults();
   await expectMoneyToBalance(world, { returned: lostTwice });
 });
+
+/** Stripe refunds nothing of a charge whose dispute was lost: what is owed of it is a person's to send. */
+async function giveRestByHand({ id, shopper }: Booked, amountMinor: number): Promise<void> {
+  const owed = await eventually('what is owed', async () =>
+    (await casesOf(world, id)).find((one) => one.kind === 'refund-failed'),
+  );
+  expect(owed).toMatchObject({ amount_minor: amountMinor, resolved_by: null });
+  expect((await shopper.read(id)).body.status).toBe('needs_attention');
+  await decide(world, owed.id, 'mark-settled');
+  expect((await shopper.read(id)).body.status).toBe('refunded');
+}
 
 /** A case that the gateway's own word has ended, and its keeper with it. */
 async function expectVoid(booked: Booked): Promise<void> {
@@ -122,8 +133,33 @@ describe.each(orders)('a dispute of a booking, told %s', (order) => {
     const { id: dispute } = await world.sandbox.dispute(booked.ref, { amount: 900 });
     await world.sandbox.closeDispute(dispute, 'lost');
     await tellToRest(world, booked.ref, order);
-    expect(await statusOf(booked)).toBe('refunded');
+    expect(await statusOf(booked)).toBe('needs_attention');
+    const asked = (await casesOf(world, booked.id)).find((one) => one.kind === 'external-refund');
+    expect(asked).toMatchObject({ amount_minor: 900, resolved_by: null });
     expect(await refundRows(world, booked.id)).toEqual([['external', 'succeeded', 900]]);
+    await expectMoneyToBalance(world, { returned: lostTwice });
+    await untilKeeperIs(world, asked, 'RUNNING');
+    await decide(world, asked?.id ?? '', 'mark-settled');
+    expect(await statusOf(booked)).toBe('confirmed');
+    // What is left of the money is owed with the booking.
+    expect((await booked.shopper.cancel(booked.id)).status).toBe(200);
+    await giveRestByHand(booked, priceMinor - 900);
+  });
+
+  test('of a part, lost after its offering was called off, keeps nothing: the rest is owed once a person has looked', async () => {
+    const booked = await bookSlot(world);
+    await holdBack(world, booked.ref);
+    const { id: dispute } = await world.sandbox.dispute(booked.ref, { amount: 900 });
+    const told = await tellToRest(world, booked.ref, order);
+    await booked.shopper.until(booked.id, 'needs_attention');
+    await callOff(world, booked.slot);
+    await world.sandbox.closeDispute(dispute, 'lost');
+    await tellToRest(world, booked.ref, order, told);
+    const asked = (await casesOf(world, booked.id)).find((one) => one.kind === 'external-refund');
+    await untilKeeperIs(world, asked, 'RUNNING');
+    await decide(world, asked?.id ?? '', 'mark-settled');
+    await giveRestByHand(booked, priceMinor - 900);
+    expect(await seatsFree(world, booked.slot)).toBe(1);
   });
 
   test.each(['won', 'lost'] as const)(

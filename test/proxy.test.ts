@@ -146,8 +146,8 @@ test('latency is added once to each round trip, in order, also when it becomes s
   proxy.latency(2);
   socket.write('3');
   while (far.heard() !== 'slow123') await sleep(5);
-  // Two pieces of latency, one connection: touched once by each.
-  expect(proxy.struck()).toEqual({ ...none, latency: 2 });
+  // Three pieces of latency, one connection: touched once by each.
+  expect(proxy.struck()).toEqual({ ...none, latency: 3 });
 });
 
 test('reset ends all present connections towards both sides, and says how many', async () => {

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { caseWorkflowId, reconcileWorkflowId } from '../src/workflows/messages';
-import type { CaseRow } from '../src/database';
+import type { CaseRow, RefundRow } from '../src/database';
 import { sendCopies } from './at-gateways';
 import {
   attemptRow,
@@ -221,6 +221,35 @@ describe('money whose attempt cannot be found', () => {
     expect(await world.db('payments').where({ gateway_ref: ref })).toEqual([]);
     const { refunds } = await world.sandbox.ledger();
     expect(refunds.filter((refund) => refund.paymentIntent === ref)).toEqual([]);
+  });
+});
+
+describe('money whose attempt cannot be found, refunded at the gateway', () => {
+  test.each([
+    ['all of it, asks nobody any more', priceMinor],
+    ['a part of it, is asked about as far as it is here', 700],
+  ])('%s', async (_, amount) => {
+    const ref = await payWithoutUs({ bookingId: newBookingId(), try: '1' });
+    expect(await reconciled(ref)).toBe('a case');
+    const asked = () =>
+      world
+        .db('cases')
+        .join('payments', 'payments.id', 'cases.payment_id')
+        .where({ gateway_ref: ref })
+        .select('cases.*')
+        .first<CaseRow>();
+    await world.sandbox.refundByHand(ref, { amount });
+    await eventually('the refund on record', async () => {
+      const { resolved_by: by, amount_minor: left } = await asked();
+      return amount === priceMinor ? by === 'payfirst' : left === priceMinor - amount;
+    });
+    await expectBooksToBalance(world, notOurs);
+    const found = await asked();
+    if (amount < priceMinor) await resolve(world, found, 'mark-settled');
+    await world.temporal.workflow.getHandle(caseWorkflowId(found.id)).result();
+    const refunds = await world.db('refunds').where({ payment_id: found.payment_id });
+    expect(refunds.reduce((sum: number, row: RefundRow) => sum + row.amount_minor, 0)).toBe(priceMinor);
+    expect(refunds).toHaveLength(amount < priceMinor ? 2 : 1);
   });
 });
 

@@ -61,15 +61,13 @@ export function caseActivities(deps: Dependencies) {
       const refund = await readOwed(trx, found.refund_id);
       await (action === 'mark-settled' ? recordRefunded(deps, trx, refund) : sendAgain(trx, refund));
     } else if (found.kind === 'unmatched-payment' && found.payment_id !== null) {
-      // The money left by other hands: a row says so, or the balance would miss it.
-      await trx('refunds').insert({
-        id: deriveId('refund', found.payment_id, 'external'),
-        payment_id: found.payment_id,
-        amount_minor: found.amount_minor,
-        status: 'succeeded',
-        reason: 'external',
-        settled_at: trx.fn.now(),
-      });
+      // The money left by other hands: a row says so, or the balance would miss it. A part may have gone before.
+      await trx.raw(
+        `INSERT INTO refunds (id, payment_id, amount_minor, status, reason, settled_at)
+           SELECT ?, id, amount_minor - refunded_minor, 'succeeded', 'external', now()
+           FROM payments WHERE id = ? AND amount_minor > refunded_minor`,
+        [deriveId('refund', found.payment_id, 'external'), found.payment_id],
+      );
     }
   }
 

@@ -81,8 +81,8 @@ export function courierActivities(deps: Dependencies) {
   }
 
   /**
-   * Of what one person is told of one booking the oldest first, alone: "canceled" must not overtake "confirmed". One that could
-   * not be sent is due later, and holds up nothing meanwhile.
+   * Of what one person is told of one booking the oldest first, alone: "canceled" must not overtake "confirmed", also where a
+   * mail server that is busy takes that only later.
    */
   async function dueMessages(): Promise<DueMessage[]> {
     const result = await db.raw<{ rows: DueMessage[] }>(
@@ -96,7 +96,7 @@ export function courierActivities(deps: Dependencies) {
          WHERE p.booking_id = m.booking_id ORDER BY r.reason = 'external', r.created_at DESC LIMIT 1) AS r ON m.kind NOT IN ('booking-confirmed', 'provider-booked', 'provider-canceled')
        WHERE m.next_send_at <= now() AND NOT EXISTS (SELECT FROM messages AS older
          WHERE (older.booking_id, older.recipient) = (m.booking_id, m.recipient)
-           AND older.queued_at < m.queued_at AND older.next_send_at <= now())
+           AND older.queued_at < m.queued_at AND older.next_send_at IS NOT NULL)
        ORDER BY m.next_send_at LIMIT ?`,
       [messagesPerRound],
     );

@@ -90,5 +90,16 @@ export async function writeExternal(
     gateway_refund_id: ref,
     settled_at: trx.fn.now(),
   });
+  await shrinkUnmatched(trx, paymentId, room - written);
   return written;
+}
+
+/** A person is asked about what is still here of money that nobody expected, and about nothing once all of it has left. */
+async function shrinkUnmatched(trx: Knex.Transaction, paymentId: string, left: number): Promise<void> {
+  const asked = { payment_id: paymentId, kind: 'unmatched-payment' as const };
+  if (left === 0) await resolveByItself(trx, asked, 'The money went back at the gateway.');
+  else
+    await trx<CaseRow>('cases')
+      .where({ ...asked, resolved_at: null })
+      .update({ amount_minor: left });
 }

@@ -239,6 +239,17 @@ async function loseDispute(
   deps.metrics.refunds.inc({ reason: 'external', status: 'succeeded' });
   deps.log.warn({ event: 'dispute.lost', bookingId: payment.booking_id });
   if (!stands) return;
+  const now = await trx<PaymentRow>('payments').where({ id: payment.id }).first();
+  if (now !== undefined && now.refunded_minor < now.amount_minor) {
+    // Part of the price is still here: whether the booking stands for it is not for us to say.
+    await openFor(trx, payment, {
+      caseId: deriveId('case', 'external-refund', dispute.disputeRef),
+      kind: 'external-refund',
+      amountMinor: written,
+      detail: `${written} ${payment.currency} of a booking that stands were lost in the dispute ${dispute.disputeRef} at ${payment.gateway}.`,
+    });
+    return;
+  }
   const attempt = () => trx('attempts').where({ booking_id: payment.booking_id });
   // Two legal steps, where nobody told us that it was opened.
   await attempt().where({ status: 'confirmed' }).update({ status: 'needs_attention' });

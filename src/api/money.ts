@@ -15,8 +15,8 @@ export interface Balance {
 }
 
 // The one definition of rule 3: per payment, captured = kept + returned + on its way + in open cases. A case counts where
-// the money has no other place: its refund failed, it was never matched, or a bank holds it while a dispute lasts. So an
-// overdue refund is on its way, and not counted a second time because a case asks about it.
+// the money has no other place: its refund failed, it was never matched, or a bank holds it while a dispute lasts (of what was
+// never matched, the first case counts it). So an overdue refund is on its way, and not counted a second time because a case asks about it.
 const balances = `
   WITH sent AS (
     SELECT payment_id,
@@ -27,7 +27,8 @@ const balances = `
     SELECT c.payment_id, sum(c.amount_minor) AS in_cases,
       coalesce(sum(c.amount_minor) FILTER (WHERE c.kind = 'dispute'), 0) AS disputed
     FROM cases AS c JOIN payments AS p ON p.id = c.payment_id LEFT JOIN refunds AS r ON r.id = c.refund_id
-    WHERE c.resolved_at IS NULL AND (p.disposition = 'unmatched' OR r.status = 'failed' OR c.kind = 'dispute')
+    WHERE c.resolved_at IS NULL AND (r.status = 'failed' OR (c.kind <> 'dispute' AND p.disposition = 'unmatched')
+      OR (c.kind = 'dispute' AND p.disposition <> 'unmatched'))
     GROUP BY c.payment_id),
   accounts AS (
     SELECT p.currency, p.amount_minor AS captured,
