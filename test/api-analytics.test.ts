@@ -228,6 +228,12 @@ describe('analytics at the edges', () => {
     const first = await writePayment(api.db, stray, about);
     const inUsd = async () => money(await whereMoneyIs()).find((one: Json) => one.currency === 'USD');
     expect(await inUsd()).toMatchObject({ capturedMinor: 700, openCasesMinor: 700, imbalanceMinor: 0 });
+    // A bank that holds the same money is a second case, and no second money.
+    await api.db('cases').insert({
+      ...{ id: 'cas_held', workflow_id: 'case/cas_held', payment_id: first, kind: 'dispute' },
+      ...{ amount_minor: 700, currency: 'USD', detail: 'Look.' },
+    });
+    expect(await inUsd()).toMatchObject({ openCasesMinor: 700, imbalanceMinor: 0 });
     // A case resolved without a word of where the money went: planted, no code does it.
     await api
       .db('cases')

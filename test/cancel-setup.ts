@@ -39,10 +39,10 @@ export async function callOff(world: World, offeringId: string, sub = 'provider'
   });
 }
 
-/** Waits until the workflow that looks after a payment has nothing left to do. */
 /** What reconciling ends with once money went back; a late ring of the refund itself finds that nothing is owed any more. */
 export const doneBeside = ['given back', 'nothing owed'];
 
+/** Waits until the workflow that looks after a payment has nothing left to do. */
 export async function reconciled(world: World, ref: string): Promise<string> {
   return (await world.temporal.workflow.getHandle(reconcileWorkflowId('stripe', ref)).result()) as string;
 }
