@@ -1,6 +1,7 @@
 /** The activities of the story over models of its world, going well or ill as their lists say. */
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { Activities } from '../src/activities';
+import { bookingWorkflowId, type Ring } from '../src/workflows/messages';
 import type { Go } from './story-lists';
 import type { Play } from './story-play';
 
@@ -32,6 +33,9 @@ const limited: readonly string[] = ['open', 'retry', 'closeLeftovers'];
 /** Goes in one list after which the story is taken to run in circles: the longest lists have a third of them. */
 const goesMax = 300;
 
+/** Id of the workflow whose activity this is. */
+const reader = (): string => Context.current().info.workflowExecution?.workflowId ?? '';
+
 function unavailable(afterMs: number): ApplicationFailure {
   return ApplicationFailure.create({
     type: 'gateway-unavailable',
@@ -42,7 +46,7 @@ function unavailable(afterMs: number): ApplicationFailure {
 
 /** Makes the activities. `playOf` finds the list that a booking, a refund or a case belongs to. */
 export function storyActivities(playOf: (id: string) => Play): Played {
-  async function go<T>(name: string, id: string, act: (play: Play) => T): Promise<T> {
+  async function go<T>(name: string, id: string, act: (play: Play) => T | Promise<T>): Promise<T> {
     const play = playOf(id);
     const drawn = play.nextGo();
     const where = Context.current().info.isLocal ? 'local' : 'regular';
@@ -50,7 +54,7 @@ export function storyActivities(playOf: (id: string) => Play): Played {
     try {
       if (play.goes >= goesMax) throw new Error(`Runs in circles: ${name}`);
       await before(name, drawn, play);
-      const done = act(play);
+      const done = await act(play);
       if (drawn === 'late') await play.untilSent(2);
       if (drawn === 'lost') throw unavailable(nextGoMs);
       return done;
@@ -80,15 +84,32 @@ export function storyActivities(playOf: (id: string) => Play): Played {
   return {
     open: ({ bookingId }) => go('open', bookingId, ({ model }) => model.open()),
     giveUpOpening: ({ bookingId }) => go('giveUpOpening', bookingId, ({ model }) => model.giveUpOpening()),
-    settle: (bookingId, heard) => go('settle', bookingId, ({ model }) => model.settle(heard)),
+    settle: (bookingId, heard) => go('settle', bookingId, ({ model }) => model.settle(heard, reader())),
     lookUp: (bookingId) => go('lookUp', bookingId, ({ model }) => model.standing()),
     retry: (bookingId, method) => go('retry', bookingId, ({ model }) => model.retry(method)),
     end: (bookingId, outcome, heard) => go('end', bookingId, ({ model }) => model.end(outcome, heard)),
     closeLeftovers: (bookingId) => go('closeLeftovers', bookingId, () => undefined),
-    sendRefund: (id) => go('sendRefund', id, ({ model }) => model.refunds.send(id)),
-    readRefund: (id, heard) => go('readRefund', id, ({ model }) => model.readRefund(id, heard)),
-    reportOverdue: (id) => go('reportOverdue', id, ({ model }) => model.refunds.reportOverdue(id)),
+    sendRefund: (id) => go('sendRefund', id, ({ model }) => model.refunds.send(id, reader())),
+    readRefund: (id, heard) =>
+      go('readRefund', id, async (play) => {
+        const fresh = heard.filter(({ gateway }) => gateway !== undefined);
+        const [ring] = fresh;
+        const keepers = play.model.refunds.followed().map(({ keeper }) => keeper);
+        const told = play.model.readRefund(id, heard, reader());
+        if (ring !== undefined) await play.passOn({ by: ring.by, at: ring.at }, keepers, reader());
+        return told;
+      }),
+    reportOverdue: (id) => go('reportOverdue', id, ({ model }) => model.refunds.reportOverdue(id, reader())),
     resolveCase: (resolution) =>
-      go('resolveCase', resolution.caseId, ({ model }) => model.refunds.resolveCase(resolution)),
+      go('resolveCase', resolution.caseId, async (play) => {
+        const { refunds } = play.model;
+        const resolved = refunds.resolveCase(resolution);
+        const about = refunds.cases.find(({ id }) => id === resolution.caseId);
+        const keepers = refunds.cases.filter((one) => one.refundId === about?.refundId);
+        const waiting = [bookingWorkflowId(play.bookingId), ...keepers.map(({ keeper }) => keeper)];
+        const ring: Ring = { by: 'operator', at: new Date().toISOString() };
+        if (resolved.accepted) await play.passOn(ring, waiting, reader());
+        return resolved;
+      }),
   };
 }

@@ -114,3 +114,32 @@ test('a cancel in the Temporal UI that comes in one workflow task with the end o
   await stage.withoutWorker(() => pause(plainly.windowMs));
   await playing;
 });
+
+describe('a refund that fails beside another one that is waited for', () => {
+  const beside: Partial<List> = {
+    seats: false,
+    refunds: ['pending', 'failed', 'pending'],
+    commands: [
+      { does: 'customer', act: 'pays', oldest: false, rings: 'webhook', beats: 3 },
+      { does: 'customer', act: 'pays', oldest: false, rings: 'webhook', beats: 3 },
+      { does: 'resolve', action: 'retry-refund', beats: 3 },
+      { does: 'resolve', action: 'retry-refund', beats: 3 },
+      { does: 'refund turns', to: 'succeeded', rings: 'webhook', beats: 3 },
+    ],
+  };
+
+  test('is decided and sent again without waiting', async () => {
+    const { result, model } = await soundly(beside);
+    expect(result).toBe('refunded');
+    expect(model.refunds.cases.some(({ keeper }) => keeper.startsWith('case/'))).toBe(true);
+  });
+
+  test('Control: is left alone where its case gets no workflow', async () => {
+    const changed = await openStage([
+      ['await (0, keeper_1.startKeeper)(caseId, bookingId);', 'void [caseId, bookingId];'],
+    ]);
+    const { untrue } = await changed.play({ ...plainly, ...beside });
+    await changed.close();
+    expect(untrue.join()).toMatch(/case .* was left open/);
+  });
+});

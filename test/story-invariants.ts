@@ -8,8 +8,8 @@ export function whatIsUntrue(play: Play): string[] {
   return [...theEnd(play), ...untrueAnswers(play), ...untrueHistory(play)];
 }
 
-function theEnd({ model, result, failure, rung, list }: Play): string[] {
-  const found: string[] = [];
+function theEnd({ model, result, failure, rung, list, stayed }: Play): string[] {
+  const found = stayed.map((keeper) => `the keeper of a case did not end: ${keeper}`);
   const { status } = model;
   if (result === undefined) found.push(`the workflow has no result: ${String(failure)}`);
   else if (result !== status) found.push(`the workflow ended as ${result}, the attempt as ${status}`);

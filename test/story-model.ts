@@ -140,12 +140,13 @@ export class Model {
     this.change({ failure: undefined });
   }
 
-  settle(rings: readonly Ring[]): Standing {
+  /** @param reader id of the workflow that looks */
+  settle(rings: readonly Ring[], reader: string): Standing {
     this.hear(rings);
     if (rings.length === 0) this.unrungLooks += 1;
     this.settleObjects();
     if (this.objects.some(({ chargesRecorded }) => chargesRecorded > 0)) {
-      this.refunds.readAgain();
+      this.refunds.readAgain(reader);
     }
     return this.standing();
   }
@@ -226,14 +227,15 @@ export class Model {
     return this.standing();
   }
 
-  readRefund(refundId: string, rings: readonly Ring[]): RefundProgress {
+  /** @param reader id of the workflow that looks */
+  readRefund(refundId: string, rings: readonly Ring[], reader: string): RefundProgress {
     this.hear(rings);
-    const progress = this.refunds.read(refundId);
-    if (rings.length > 0) {
-      this.settleObjects();
-      this.refunds.sendStrays(refundId);
-    }
-    return progress;
+    const progress = this.refunds.read(refundId, reader);
+    if (rings.length === 0) return progress;
+    this.settleObjects();
+    this.refunds.lookBeside(refundId, reader);
+    const caseIds = this.refunds.toKeep;
+    return caseIds.length === 0 ? progress : { ...progress, toKeep: { caseIds, bookingId: this.bookingId } };
   }
 
   // What happens at the gateway.

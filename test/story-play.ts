@@ -25,6 +25,8 @@ const quietMs = 40;
 const lookMs = 50;
 /** Ms after which a story that did not end is stuck. The longest take some 5 s, and 30 more where a server loses a task. */
 const stuckMs = 90_000;
+/** Ms that the keepers of cases have when the attempt's own workflow is over: they go through a decision and a refund each. */
+const lingerMs = 20_000;
 
 /** The first mark of a ring: its instant tells it from any other. */
 const firstMark = Date.UTC(2026, 0, 1);
@@ -58,6 +60,8 @@ export class Play {
   /** Why there is no result. */
   failure: unknown;
   history: History = {};
+  /** Keepers of cases that did not end, and why. */
+  readonly stayed: string[] = [];
   goes = 0;
   sent = 0;
   /** The activity whose time is over. */
@@ -66,6 +70,8 @@ export class Play {
   awayUntil = 0;
   #allSent = false;
   #over = false;
+  /** When the attempt's own workflow was over, in ms of Unix time. */
+  #overAt = Infinity;
   #marks = 0;
   #unanswered = 0;
   readonly #stirs = new Set<() => void>();
@@ -129,7 +135,7 @@ export class Play {
     }
     this.#allSent = true;
     this.stir();
-    await this.bringToEnd(handle);
+    await this.bringToEnd();
     await over;
     await Promise.all(this.#asking);
     this.history = await handle.fetchHistory();
@@ -174,6 +180,7 @@ export class Play {
     } finally {
       impatient.abort();
       this.#over = true;
+      this.#overAt = Date.now();
       this.stir();
     }
   }
@@ -185,22 +192,60 @@ export class Play {
   }
 
   /** After the last command: what is processed is decided, and what a person must decide is decided by one. */
-  private async bringToEnd(handle: WorkflowHandle): Promise<void> {
+  private async bringToEnd(): Promise<void> {
     const asked = new Set<string>();
-    while (!this.#over) {
+    while (!this.#over || (this.isKept() && Date.now() < this.#overAt + lingerMs)) {
       await pause(lookMs);
       this.model.processed(this.list.lastly);
       // A person takes days: everybody is answered before.
       if (this.#unanswered > 0) continue;
-      for (const { id } of this.model.refunds.openCases) {
+      for (const { id, keeper } of this.model.refunds.openCases) {
         if (asked.has(id)) continue;
-        asked.add(id);
-        await this.signal(handle, resolveCaseSignal.name, {
-          caseId: id,
-          action: 'mark-settled',
-          by: 'an operator',
-        });
+        const word = { caseId: id, action: 'mark-settled', by: 'an operator' };
+        // Its keeper may only just begin.
+        if (await this.signal(this.handleOf(keeper), resolveCaseSignal.name, word)) asked.add(id);
       }
+    }
+    await Promise.all(this.keepers().map((keeper) => this.seeOff(keeper)));
+  }
+
+  /** Whether the keeper of a case has something to do: also when the attempt's own workflow is over. */
+  private isKept(): boolean {
+    const { refunds } = this.model;
+    return refunds.toKeep.length > 0 || refunds.followed().length > 0;
+  }
+
+  /** Workflows of cases that the attempt's own does not keep. */
+  private keepers(): string[] {
+    const own = bookingWorkflowId(this.bookingId);
+    return [...new Set(this.model.refunds.cases.map(({ keeper }) => keeper))].filter((id) => id !== own);
+  }
+
+  /** Waits for the end of a case's keeper; one that does not end, or has failed, is told of. */
+  private async seeOff(keeper: string): Promise<void> {
+    const impatient = new AbortController();
+    const stuck = pause(lingerMs, 'stuck', { signal: impatient.signal }).catch(() => undefined);
+    const ended = this.handleOf(keeper)
+      .result()
+      .then(() => undefined)
+      .catch(String);
+    const why = await Promise.race([ended, stuck]);
+    impatient.abort();
+    if (why === undefined) return;
+    this.stayed.push(`${keeper}: ${why}`);
+    await this.handleOf(keeper)
+      .terminate('stuck')
+      .catch(() => undefined);
+  }
+
+  private handleOf(workflowId: string): WorkflowHandle {
+    return this.ground.temporal.workflow.getHandle(workflowId);
+  }
+
+  /** Rings at every one of these workflows that is there, except the one that passes the ring on. */
+  async passOn(ring: Ring, to: readonly string[], except: string): Promise<void> {
+    for (const id of new Set(to)) {
+      if (id !== except) await this.signal(this.handleOf(id), doorbellSignal.name, ring);
     }
   }
 
@@ -292,9 +337,10 @@ export class Play {
   }
 
   private async resolve(handle: WorkflowHandle, action: string): Promise<void> {
-    const caseId =
-      this.model.refunds.openCases[0]?.id ?? this.model.refunds.cases.at(-1)?.id ?? 'cas_unknown';
-    await this.signal(handle, resolveCaseSignal.name, { caseId, action, by: 'an operator' });
+    const found = this.model.refunds.openCases[0] ?? this.model.refunds.cases.at(-1);
+    const keeper = found === undefined ? handle : this.handleOf(found.keeper);
+    const word = { caseId: found?.id ?? 'cas_unknown', action, by: 'an operator' };
+    await this.signal(keeper, resolveCaseSignal.name, word);
   }
 
   private async sendJunk(handle: WorkflowHandle, to: string, input: unknown): Promise<void> {

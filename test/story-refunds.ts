@@ -1,7 +1,7 @@
 /** The half of the model that gives money back: what is owed, what the gateway says of it, and the cases that ask a person. */
 import type { Resolved } from '../src/activities/cases';
 import type { AttemptStatus, CaseAction, RefundStatus } from '../src/booking';
-import type { RefundProgress, Resolution } from '../src/workflows/messages';
+import { caseWorkflowId, type RefundProgress, type Resolution } from '../src/workflows/messages';
 import type { RefundWord } from './story-lists';
 
 export interface Refund {
@@ -18,8 +18,15 @@ interface Case {
   id: string;
   refundId: string;
   kind: 'refund-failed' | 'refund-overdue';
+  /** Id of the workflow that keeps it open. */
+  keeper: string;
   resolution?: CaseAction;
 }
+
+const underWay: readonly RefundStatus[] = ['unsent', 'pending'];
+
+/** Whether a case has a workflow of its own, or was opened by one. */
+const isOwn = ({ keeper }: Case): boolean => keeper.startsWith(caseWorkflowId(''));
 
 /** Moves the attempt along with a refund that is its own end; of any other, only writes that something changed. */
 type Move = (refund: Refund, from: readonly AttemptStatus[], to: AttemptStatus) => void;
@@ -43,9 +50,27 @@ export class Refunds {
     return this.cases.filter(({ resolution }) => resolution === undefined);
   }
 
-  /** Ids of those that have not reached their end. */
+  /** Ids of those that have not reached their end, save what the keepers of cases see to. */
   get owedIds(): string[] {
-    return this.all.filter(({ status }) => status !== 'succeeded').map(({ id }) => id);
+    const kept = this.cases.filter((one) => isOwn(one) && one.resolution !== 'mark-settled');
+    return this.all
+      .filter(({ id, status }) => status !== 'succeeded' && !kept.some(({ refundId }) => refundId === id))
+      .map(({ id }) => id);
+  }
+
+  /** Open cases that need a workflow of their own. */
+  get toKeep(): string[] {
+    return this.openCases.filter(isOwn).map(({ id }) => id);
+  }
+
+  /** Refunds that were sent again from a case, and that its keeper follows: by the keeper's id. */
+  followed(): { refundId: string; keeper: string }[] {
+    return this.all.flatMap(({ id: refundId, status }) => {
+      const sent = this.cases.findLast(
+        (one) => one.refundId === refundId && one.resolution === 'retry-refund' && isOwn(one),
+      );
+      return sent === undefined || !underWay.includes(status) ? [] : [{ refundId, keeper: sent.keeper }];
+    });
   }
 
   /** @param owed whether it is the attempt's own end */
@@ -54,36 +79,44 @@ export class Refunds {
     this.all.push({ id, owed, status: 'unsent', byHand: false });
   }
 
-  send(refundId: string): RefundProgress {
+  /** @param keeper id of the workflow that keeps a case if this opens one; a workflow of its own where it is absent */
+  send(refundId: string, keeper?: string): RefundProgress {
     const refund = this.refundOf(refundId);
     const known = this.decided(refund);
     if (known !== undefined) return known;
     refund.said ??= this.#words.shift() ?? 'succeeded';
-    return this.record(refund);
+    return this.record(refund, keeper);
   }
 
-  read(refundId: string): RefundProgress {
+  read(refundId: string, keeper: string): RefundProgress {
     const refund = this.refundOf(refundId);
-    return this.decided(refund) ?? this.record(refund);
+    return this.decided(refund) ?? this.record(refund, keeper);
   }
 
   /** What was sent is read once more: what succeeded may have failed. */
-  readAgain(): void {
-    for (const refund of this.all) if (refund.status !== 'unsent') this.record(refund);
-  }
-
-  /** Sends stray money back, beside the refund that is waited for. */
-  sendStrays(awaitedId: string): void {
-    for (const { id, owed, status } of this.all) {
-      if (!owed && id !== awaitedId && ['unsent', 'pending'].includes(status)) this.send(id);
+  readAgain(keeper: string): void {
+    const others = this.followed().filter((one) => one.keeper !== keeper);
+    for (const refund of this.all) {
+      if (others.some(({ refundId }) => refundId === refund.id)) continue;
+      if (refund.status !== 'unsent') this.record(refund, keeper);
     }
   }
 
-  reportOverdue(refundId: string): RefundProgress {
+  /** Sends and reads the other refunds, beside the one that is waited for. */
+  lookBeside(awaitedId: string, reader: string): void {
+    const others = this.followed().filter(({ keeper }) => keeper !== reader);
+    for (const refund of this.all) {
+      if (refund.id === awaitedId || others.some(({ refundId }) => refundId === refund.id)) continue;
+      if (refund.status === 'unsent') this.send(refund.id);
+      else this.record(refund);
+    }
+  }
+
+  reportOverdue(refundId: string, keeper: string): RefundProgress {
     const refund = this.refundOf(refundId);
     if (refund.status === 'succeeded') return { refundId, status: 'succeeded' };
     this.move(refund, ['refunding'], 'needs_attention');
-    return { refundId, status: refund.status, caseId: this.openCase(refund, 'refund-overdue') };
+    return { refundId, status: refund.status, caseId: this.openCase(refund, 'refund-overdue', keeper) };
   }
 
   resolveCase({ caseId, action }: Resolution): Resolved {
@@ -125,14 +158,14 @@ export class Refunds {
   }
 
   /** Writes what the gateway says of a refund. */
-  private record(refund: Refund): RefundProgress {
+  private record(refund: Refund, keeper?: string): RefundProgress {
     const { id: refundId, said } = refund;
     if (said === undefined) return { refundId, status: 'unsent' };
     if (refund.byHand) return { refundId, status: 'succeeded' };
     if (said === 'failed') {
       refund.status = 'failed';
       this.move(refund, ['refunding', 'refunded'], 'needs_attention');
-      return { refundId, status: 'failed', caseId: this.openCase(refund, 'refund-failed') };
+      return { refundId, status: 'failed', caseId: this.openCase(refund, 'refund-failed', keeper) };
     }
     if (refund.status !== said) {
       refund.status = said;
@@ -150,11 +183,11 @@ export class Refunds {
     this.move(refund, ['refunding', 'needs_attention'], 'refunded');
   }
 
-  private openCase({ id: refundId }: Refund, kind: Case['kind']): string {
+  private openCase({ id: refundId }: Refund, kind: Case['kind'], keeper?: string): string {
     const open = this.openCases.find((one) => one.refundId === refundId);
     if (open !== undefined) return open.id;
     const id = `${this.bookingId}/case/${this.cases.length + 1}`;
-    this.cases.push({ id, refundId, kind });
+    this.cases.push({ id, refundId, kind, keeper: keeper ?? caseWorkflowId(id) });
     return id;
   }
 

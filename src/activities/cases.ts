@@ -4,6 +4,7 @@ import { actionsFor, type CaseAction } from '../booking';
 import type { CaseRow, PaymentRow } from '../database';
 import type { Resolution } from '../workflows/messages';
 import { deriveId, lockAttempt, type Dependencies } from './dependencies';
+import { ringWaiting } from './keepers';
 import { moveAttempt, readOwed, recordRefunded, type OwedRefund } from './refunds';
 import { restoreStatus } from './reversals';
 
@@ -22,6 +23,14 @@ export function caseActivities(deps: Dependencies) {
    * by other hands, `resend` queues a message again. A case that is resolved already is answered with what was decided.
    */
   async function resolveCase(resolution: Resolution): Promise<Resolved> {
+    const resolved = await carriedOut(resolution);
+    const about = await db<CaseRow>('cases').where({ id: resolution.caseId }).first();
+    const refundId = about?.refund_id ?? null;
+    if (resolved.accepted && refundId !== null) await ringWaiting(deps, refundId);
+    return resolved;
+  }
+
+  async function carriedOut(resolution: Resolution): Promise<Resolved> {
     return db.transaction(async (trx) => {
       const seen = await trx<CaseRow>('cases').where({ id: resolution.caseId }).first();
       if (seen === undefined) return { accepted: false, sendAgain: null };

@@ -1,17 +1,27 @@
 /** Giving back: sending a refund, reading it back, and asking a person when it cannot be done. Never swallows a failure. */
+import type { RefundStatus } from '../booking';
 import type { CaseRow } from '../database';
 import type { Gateway } from '../gateways/gateway';
 import type { RefundProgress, Ring } from '../workflows/messages';
 import { gatewayNamed, lockAttempt, readBackLater, retryLater, type Dependencies } from './dependencies';
 import { recordHeard } from './heard';
 import {
+  casesToKeep,
+  ownKeeper,
+  ringKeepers,
+  ringWaiting,
+  tellKeepers,
+  thisWorkflow,
+  type Keeper,
+} from './keepers';
+import {
   asSent,
   isInside,
   moveAttempt,
   openCase,
+  readAgain,
   readOwed,
   recordRefund,
-  thisWorkflow,
   type OwedRefund,
 } from './refunds';
 import { concernsReversals, lookAtReversals } from './reversals';
@@ -28,12 +38,17 @@ export function giveBackActivities(deps: Dependencies) {
    * @throws `gateway-unavailable` (retried without end) when the gateway gave no usable answer
    */
   async function sendRefund(refundId: string): Promise<RefundProgress> {
+    return send(refundId, thisWorkflow());
+  }
+
+  /** @param keeper who keeps a case if this opens one: whoever gives this very refund back, or a workflow of its own */
+  async function send(refundId: string, keeper: Keeper): Promise<RefundProgress> {
     const refund = await readOwed(db, refundId);
     const known = await alreadyDecided(refund);
     if (known !== undefined) return known;
     if (isInside(deps, refund)) {
       const moved = { status: 'succeeded', refundRef: refundEntryId(refundId) } as const;
-      return recordRefund(deps, refund, moved, thisWorkflow());
+      return recordRefund(deps, refund, moved, keeper);
     }
     const gateway = gatewayNamed(gateways, refund.gateway);
     const found = await gateway.readRefund(asSent(refund));
@@ -42,10 +57,10 @@ export function giveBackActivities(deps: Dependencies) {
     if (state.status === 'unknown') throw readBackLater(gateway, state);
     if (state.status === 'missing') throw new Error(`Bug: sending ${refundId} found nothing`);
     if (state.status === 'refused' && state.replayed) return tryNextKey(gateway, refund, state.reason);
-    if (state.status !== 'refused') return recordRefund(deps, refund, state, thisWorkflow());
+    if (state.status !== 'refused') return recordRefund(deps, refund, state, keeper);
     // It may be refused because others sent the money, or a part of it, and nobody told us.
     const caseIds = await lookAtReversals(deps, { gateway: refund.gateway, ref: refund.gateway_ref });
-    const progress = await recordRefund(deps, refund, state, thisWorkflow());
+    const progress = await recordRefund(deps, refund, state, keeper);
     return withKeepers(progress, caseIds, refund);
   }
 
@@ -59,7 +74,11 @@ export function giveBackActivities(deps: Dependencies) {
   }
 
   async function alreadyDecided(refund: OwedRefund): Promise<RefundProgress | undefined> {
-    if (refund.status === 'succeeded') return { refundId: refund.id, status: 'succeeded' };
+    if (refund.status === 'succeeded') {
+      // Whoever wrote it may have died before it said so.
+      await ringWaiting(deps, refund.id);
+      return { refundId: refund.id, status: 'succeeded' };
+    }
     if (refund.status !== 'failed') return undefined;
     const open = await db<CaseRow>('cases').where({ refund_id: refund.id }).whereNull('resolved_at').first();
     return open === undefined ? undefined : { refundId: refund.id, status: 'failed', caseId: open.id };
@@ -74,35 +93,42 @@ export function giveBackActivities(deps: Dependencies) {
       ? await lookAtReversals(deps, { gateway: asked.gateway, ref: asked.gateway_ref })
       : [];
     const progress = await readAtGateway(refundId);
-    if (asked.booking_id !== null && heard.length > 0) await lookForStrays(asked, asked.booking_id, heard);
-    return caseIds.length === 0
-      ? progress
-      : { ...progress, toKeep: { caseIds, bookingId: asked.booking_id } };
+    if (asked.booking_id !== null && heard.length > 0) {
+      caseIds.push(...(await lookBeside(asked, asked.booking_id, heard)));
+    }
+    return withKeepers(progress, [...new Set(caseIds)], asked);
   }
 
   /**
-   * Whoever waits for a refund takes the rings that tell of more money, too: a second payment of the same order, or one of
-   * another try. It is settled here, and sent back and followed without waiting for the first refund, which may take weeks.
+   * Whoever waits for a refund takes the rings that tell of the attempt's other money, too: a second payment of the same
+   * order, or one of another try, and what became of its refunds. It is settled, sent back and read here without waiting
+   * for the first refund, which may take weeks.
+   * @returns open cases that need a workflow of their own: nobody's decision waits for the first refund, either
    */
-  async function lookForStrays(
-    { id: awaited }: OwedRefund,
+  async function lookBeside(
+    awaited: OwedRefund,
     bookingId: string,
     heard: readonly Ring[],
-  ): Promise<void> {
+  ): Promise<string[]> {
     await settleAll(deps, bookingId, heard);
-    const strays = await db('refunds')
+    const followed = await ringKeepers(deps, bookingId, heard);
+    const others = await db('refunds')
       .join('payments', 'payments.id', 'refunds.payment_id')
       .where({ booking_id: bookingId })
-      .whereIn('refunds.status', ['unsent', 'pending'])
-      .whereIn('reason', ['late-payment', 'second-payment'])
-      .whereNot('refunds.id', awaited)
-      .select<{ id: string }[]>('refunds.id');
-    for (const { id } of strays) {
-      // One that cannot be sent now stays in its row: the payment watch rings for it.
-      await sendRefund(id).catch((error: unknown) => {
+      .whereNot('refunds.reason', 'external')
+      .whereNotIn('refunds.id', [awaited.id, ...followed])
+      .orderBy('refunds.created_at')
+      .select<{ id: string; payment_id: string; status: RefundStatus }[]>('refunds.*');
+    for (const { id, payment_id: paymentId, status } of others) {
+      try {
+        await (status === 'unsent' ? send(id, ownKeeper) : readAgain(deps, id, ownKeeper));
+        await tellKeepers(deps, paymentId);
+      } catch (error) {
+        // One that cannot be sent or read now stays in its row: the payment watch rings for it.
         log.warn({ event: 'refund.waits', refundId: id, bookingId, reason: String(error) });
-      });
+      }
     }
+    return casesToKeep(db, { booking_id: bookingId });
   }
 
   async function readAtGateway(refundId: string): Promise<RefundProgress> {

@@ -1,18 +1,12 @@
 /** Money, or bad news of a refund, that comes when the attempt is over or cannot be found. Cheap when nothing is owed. */
-import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Knex } from 'knex';
 import { isId, isOpen } from '../booking';
 import type { AttemptRow, PaymentRow } from '../database';
 import type { Charge, PaymentState } from '../gateways/gateway';
-import {
-  bookingWorkflowId,
-  caseWorkflowId,
-  doorbellSignal,
-  type ReconcileInput,
-  type Ring,
-} from '../workflows/messages';
+import { bookingWorkflowId, caseWorkflowId, type ReconcileInput, type Ring } from '../workflows/messages';
 import { deriveId, gatewayNamed, readBackLater, retryLater, type Dependencies } from './dependencies';
 import { recordHeard } from './heard';
+import { casesToKeep, followedByKeepers, ownKeeper, passOn } from './keepers';
 import { readRefundsAgain } from './refunds';
 import { concernsReversals, lookAtReversals } from './reversals';
 import { recordPayment } from './charges';
@@ -37,6 +31,7 @@ export function reconcileActivities(deps: Dependencies) {
   async function reconcile(input: ReconcileInput, heard: Ring[]): Promise<Owed> {
     const attempt = await findAttempt(input);
     const bookingId = attempt?.booking_id ?? null;
+    const payment = { gateway: input.gateway, gateway_ref: input.ref };
     await recordHeard(db, bookingId, heard);
     const reversals = concernsReversals(heard);
     if (reversals) await lookAtReversals(deps, input);
@@ -44,16 +39,18 @@ export function reconcileActivities(deps: Dependencies) {
     const mayRun =
       attempt !== undefined &&
       (input.bookingId === null || isOpen(attempt.status) || heard.some((rung) => rung.reversal === true));
-    if (mayRun && (await passOn(bookingWorkflowId(attempt.booking_id), heard))) {
+    if (mayRun && (await passOn(deps, bookingWorkflowId(attempt.booking_id), heard))) {
       // Bad news overtook the good: the money must be on record before what took it back can be.
       if (reversals && (await isUnknown(input)))
         throw retryLater('unavailable', 'The payment is not settled yet');
-      return { refundIds: [], caseIds: reversals ? await casesToKeep(input) : [], bookingId };
+      return { refundIds: [], caseIds: reversals ? await casesToKeep(db, payment) : [], bookingId };
     }
-    const keeper = await keeperOf(input);
-    if (keeper !== undefined && (await passOn(keeper, heard))) {
-      return { refundIds: [], caseIds: await casesToKeep(input), bookingId };
+    // Whoever else followed a refund that a case's keeper follows would leave that waiting for an end it is never told of.
+    let followed = false;
+    for (const { keeper } of await followedByKeepers(db, payment)) {
+      followed = (await passOn(deps, keeper, heard)) || followed;
     }
+    if (followed) return { refundIds: [], caseIds: await casesToKeep(db, payment), bookingId };
     if (await mayBringMoney(input)) {
       const gateway = gatewayNamed(gateways, input.gateway);
       const state = await gateway.read(input.ref);
@@ -63,9 +60,8 @@ export function reconcileActivities(deps: Dependencies) {
         if (reversals) await lookAtReversals(deps, input);
       }
     }
-    const payment = { gateway: input.gateway, gateway_ref: input.ref };
-    await readRefundsAgain(deps, payment, () => ({ workflowId: null }));
-    return { refundIds: await unsentRefunds(input), caseIds: await casesToKeep(input), bookingId };
+    await readRefundsAgain(deps, payment, () => ownKeeper);
+    return { refundIds: await unsentRefunds(input), caseIds: await casesToKeep(db, payment), bookingId };
   }
 
   /** The attempt that opened this payment object. Bearing an attempt's id is not enough: anybody may write metadata. */
@@ -75,38 +71,6 @@ export function reconcileActivities(deps: Dependencies) {
       .where({ gateway: input.gateway, gateway_ref: input.ref })
       .select('attempts.*')
       .first<AttemptRow | undefined>();
-  }
-
-  /**
-   * The keeper of a case that follows a refund which its operator had sent again. Rings do not reach it by themselves; and
-   * whoever else followed the refund would leave it waiting for an end that it is never told of.
-   */
-  async function keeperOf(input: ReconcileInput): Promise<string | undefined> {
-    const found = await db('cases')
-      .join('refunds', 'refunds.id', 'cases.refund_id')
-      .join('payments', 'payments.id', 'refunds.payment_id')
-      .where({
-        'payments.gateway': input.gateway,
-        'payments.gateway_ref': input.ref,
-        resolution: 'retry-refund',
-      })
-      .whereIn('refunds.status', ['unsent', 'pending'])
-      .whereLike('cases.workflow_id', 'case/%')
-      .orderBy('cases.resolved_at', 'desc')
-      .first<{ workflow_id: string } | undefined>('cases.workflow_id');
-    return found?.workflow_id;
-  }
-
-  /** Passes the ring on to a workflow. False when it is gone although its rows are open: then we do its work here. */
-  async function passOn(workflowId: string, heard: readonly Ring[]): Promise<boolean> {
-    const ring: Ring = { by: heard[0]?.by ?? 'operator', at: heard[0]?.at ?? new Date().toISOString() };
-    try {
-      await deps.temporal.workflow.getHandle(workflowId).signal(doorbellSignal, ring);
-      return true;
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError) return false;
-      throw error;
-    }
   }
 
   /**
@@ -182,21 +146,6 @@ export function reconcileActivities(deps: Dependencies) {
       detail: `${input.gateway} captured ${input.ref} in the name of ${claimed}, which did not open it or is not in our records.`,
     });
     log.error({ event: 'payment.unmatched', bookingId: claimed, gateway: input.gateway, caseId });
-  }
-
-  /**
-   * Open cases of this payment that need a workflow of their own: not those that the attempt's or another workflow keeps.
-   * Asked of the rows, so that a second go finds the case whose first go was cut off before it could tell.
-   */
-  async function casesToKeep(input: ReconcileInput): Promise<string[]> {
-    const rows = await db('cases')
-      .join('payments', 'payments.id', 'cases.payment_id')
-      .where({ 'payments.gateway': input.gateway, 'payments.gateway_ref': input.ref })
-      .whereNull('cases.resolved_at')
-      .whereRaw("cases.workflow_id = 'case/' || cases.id")
-      .orderBy('cases.id')
-      .select<{ id: string }[]>('cases.id');
-    return rows.map((row) => row.id);
   }
 
   async function unsentRefunds(input: ReconcileInput): Promise<string[]> {

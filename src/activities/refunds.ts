@@ -1,5 +1,4 @@
 /** Refunds as rows: what is owed, what the gateway said of it, and the case that asks a person when it cannot be done. */
-import { Context } from '@temporalio/activity';
 import type { Knex } from 'knex';
 import {
   cancellations,
@@ -14,6 +13,7 @@ import type { AttemptRow, CaseRow, RefundRow } from '../database';
 import type { RefundState, RefundToSend } from '../gateways/gateway';
 import { caseWorkflowId, type RefundProgress } from '../workflows/messages';
 import { deriveId, gatewayNamed, lockAttempt, readBackLater, type Dependencies } from './dependencies';
+import { byItself, ringWaiting, type Keeper } from './keepers';
 import { creditRefund, methodNamed } from './wallet';
 
 /** A refund with what is needed to send or read it. */
@@ -56,14 +56,6 @@ export function asSent(row: OwedRefund): RefundToSend {
     refundRef: row.gateway_refund_id,
   };
 }
-
-/** Which workflow keeps a case open: the one named, or, with null, a workflow of the case's own. */
-export interface Keeper {
-  workflowId: string | null;
-}
-
-/** Who resolves a case when the gateway itself made it void. */
-export const byItself = 'payfirst';
 
 /** Whether an operator said that the money went back by other hands. That word is the last, whatever the gateway says. */
 async function settledByHand(db: Knex, refundId: string): Promise<boolean> {
@@ -181,7 +173,8 @@ export async function recordRefund(
   keeper: Keeper,
 ): Promise<RefundProgress> {
   const refundId = asked.id;
-  return deps.db.transaction(async (trx) => {
+  let ended = false;
+  const progress = await deps.db.transaction<RefundProgress>(async (trx) => {
     const before = await readOwed(trx, refundId);
     if (before.booking_id !== null) await lockAttempt(trx, before.booking_id);
     await trx('refunds').where({ id: refundId }).forUpdate().first<RefundRow>();
@@ -219,12 +212,15 @@ export async function recordRefund(
       await recordRefunded(deps, trx, refund);
       const overdue = { refund_id: refundId, kind: 'refund-overdue' as const };
       await resolveByItself(trx, overdue, 'The gateway finished the refund after all.');
+      ended = true;
       return { refundId, status: 'succeeded' };
     }
     const reason =
       state.status === 'refused' ? state.reason : 'code' in state && state.code ? state.code : 'unknown';
     return { refundId, status: 'failed', caseId: await recordFailed(trx, refund, reason, keeper) };
   });
+  if (ended) await ringWaiting(deps, refundId);
+  return progress;
 }
 
 /** Writes that a refund failed for good, and asks a person. Returns the case. */
@@ -255,36 +251,36 @@ export async function resolveByItself(
   });
 }
 
-/** The workflow that runs this activity: it stays open until a case of its own is resolved. */
-export function thisWorkflow(): Keeper {
-  const workflow = Context.current().info.workflowExecution;
-  if (workflow === undefined) throw new Error('Bug: this activity belongs to a workflow');
-  return { workflowId: workflow.workflowId };
-}
-
-/** Reads refunds that are under way or done once more; one that failed after it said success is late bad news, and a case. */
+/**
+ * Reads refunds that are under way or done once more; one that failed after it said success is late bad news, and a case.
+ * @param except refunds that somebody else follows
+ */
 export async function readRefundsAgain(
   deps: Dependencies,
   of: { booking_id: string } | { gateway: string; gateway_ref: string },
   keeper: () => Keeper,
+  except: readonly string[] = [],
 ): Promise<void> {
-  const { db, gateways } = deps;
-  const refunds = await db('refunds')
+  const refunds = await deps
+    .db('refunds')
     .join('payments', 'payments.id', 'refunds.payment_id')
     .where(of)
     .whereIn('refunds.status', ['pending', 'succeeded', 'failed'])
     // What others sent back is looked at with everything else that they did.
     .whereNot('refunds.reason', 'external')
+    .whereNotIn('refunds.id', except)
     .orderBy('refunds.id')
     .select<{ id: string }[]>('refunds.id');
-  for (const { id } of refunds) {
-    if (await settledByHand(db, id)) continue;
-    const refund = await readOwed(db, id);
-    if (isInside(deps, refund)) continue;
-    const gateway = gatewayNamed(gateways, refund.gateway);
-    const state = await gateway.readRefund(asSent(refund));
-    if (state.status === 'unknown') throw readBackLater(gateway, state);
-    if (state.status === 'missing') continue;
-    await recordRefund(deps, refund, state, keeper());
-  }
+  for (const { id } of refunds) await readAgain(deps, id, keeper());
+}
+
+/** Reads one refund that was sent once more. */
+export async function readAgain(deps: Dependencies, refundId: string, keeper: Keeper): Promise<void> {
+  if (await settledByHand(deps.db, refundId)) return;
+  const refund = await readOwed(deps.db, refundId);
+  if (isInside(deps, refund)) return;
+  const gateway = gatewayNamed(deps.gateways, refund.gateway);
+  const state = await gateway.readRefund(asSent(refund));
+  if (state.status === 'unknown') throw readBackLater(gateway, state);
+  if (state.status !== 'missing') await recordRefund(deps, refund, state, keeper);
 }

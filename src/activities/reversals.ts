@@ -2,15 +2,15 @@
  * Money that others took back: refunds made at the gateway by hand, and disputes. Facts are recorded first; a refund of ours
  * that was still owed counts as done by them. Where a booking stands without its money, a person is asked.
  */
-import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Knex } from 'knex';
 import type { AttemptStatus, CaseKind } from '../booking';
 import type { CaseRow, PaymentRow, RefundRow } from '../database';
 import type { DisputeSeen, RefundSeen, Reversals } from '../gateways/gateway';
-import { caseWorkflowId, resolveCaseSignal, type Ring } from '../workflows/messages';
+import { caseWorkflowId, type Ring } from '../workflows/messages';
 import { deriveId, gatewayNamed, lockAttempt, readBackLater, type Dependencies } from './dependencies';
 import { fulfilOwed, writeExternal } from './external-refunds';
-import { byItself, readOwed, recordFailed, resolveByItself } from './refunds';
+import { casesToKeep, ownKeeper, tellKeepers } from './keepers';
+import { readOwed, recordFailed, resolveByItself } from './refunds';
 import { methodNamed } from './wallet';
 
 /** A payment whose row is locked, with its attempt's status. */
@@ -46,12 +46,7 @@ export async function lookAtReversals(
   if (seen.status === 'unknown') throw readBackLater(gateway, seen);
   if (seen.status === 'missing') return [];
   for (const payment of payments) await recordReversals(deps, payment.id, ofCharge(seen, payment));
-  const ids = payments.map(({ id }) => id);
-  const toKeep = await db<CaseRow>('cases')
-    .whereIn('payment_id', ids)
-    .whereNull('resolved_at')
-    .whereRaw("workflow_id = 'case/' || id");
-  return toKeep.map((row) => row.id);
+  return casesToKeep(db, { gateway: of.gateway, gateway_ref: of.ref });
 }
 
 /** Where an object took several payments, what went back of one is no loss of another. */
@@ -69,20 +64,6 @@ async function recordReversals(deps: Dependencies, paymentId: string, seen: Reve
   const open = seen.disputes.filter(({ status }) => status === 'open');
   for (const dispute of [...over, ...open]) await recordDispute(deps, paymentId, dispute, seen);
   await tellKeepers(deps, paymentId);
-}
-
-/** Whoever keeps a case that the gateway itself made void waits for a person's word: this is as good. */
-async function tellKeepers({ db, temporal }: Dependencies, paymentId: string): Promise<void> {
-  const answered = await db<CaseRow>('cases').where({ payment_id: paymentId, resolved_by: byItself });
-  for (const { id, workflow_id: keeper } of answered) {
-    try {
-      const word = { caseId: id, action: 'mark-settled', by: byItself } as const;
-      await temporal.workflow.getHandle(keeper).signal(resolveCaseSignal, word);
-    } catch (error) {
-      // Told before.
-      if (!(error instanceof WorkflowNotFoundError)) throw error;
-    }
-  }
 }
 
 /** Locks a payment behind its attempt, as everybody does. */
@@ -145,7 +126,7 @@ async function loseExternal(
   if (row.reason !== 'external' || row.status !== 'succeeded' || seen.status !== 'failed') return;
   deps.log.warn({ event: 'refund.external-failed', bookingId: payment.booking_id });
   if (!stands) {
-    await recordFailed(trx, await readOwed(trx, row.id), seen.code ?? 'unknown', { workflowId: null });
+    await recordFailed(trx, await readOwed(trx, row.id), seen.code ?? 'unknown', ownKeeper);
     return;
   }
   await trx('refunds').where({ id: row.id }).delete();

@@ -9,7 +9,8 @@ import type { Ring } from '../workflows/messages';
 import { ring } from '../doorbell';
 import { recordPayment } from './charges';
 import { recordHeard } from './heard';
-import { readRefundsAgain, thisWorkflow } from './refunds';
+import { ringKeepers, thisWorkflow } from './keepers';
+import { readRefundsAgain } from './refunds';
 import { wallet } from './wallet';
 import {
   lockAttempt,
@@ -191,7 +192,8 @@ export function settleActivities(deps: Dependencies) {
     const tries = await settleAll(deps, bookingId, heard);
     // A refund can fail after it said success, and its ring can come while this workflow is still here.
     if (tries.some((row) => row.status === 'paid')) {
-      await readRefundsAgain(deps, { booking_id: bookingId }, thisWorkflow);
+      const followed = await ringKeepers(deps, bookingId, heard);
+      await readRefundsAgain(deps, { booking_id: bookingId }, thisWorkflow, followed);
     }
     return readStanding(db, bookingId);
   }

@@ -83,6 +83,7 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   let shown: AttemptStatus = 'awaiting_payment';
   let calling = false;
   let givingBack = false;
+  let boughtNothing = false;
   let method = input.request.payment?.method;
 
   setHandler(
@@ -185,6 +186,7 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
       standing = await deal(wish, standing);
     } else if (refundId !== undefined) {
       const refunding = standing.status === 'refunding' || standing.status === 'needs_attention';
+      boughtNothing ||= refunding;
       givingBack = true;
       await giveBack(inbox, refundId, (state) =>
         show(refunding ? state : shown, state === 'needs_attention'),
@@ -205,7 +207,7 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
     }
   }
   await condition(allHandlersFinished);
-  return outcomeOf(standing.status);
+  return outcomeOf(standing.status, boughtNothing);
 
   function stirred(): boolean {
     return inbox.rang() || wishes.length > 0;
@@ -264,7 +266,8 @@ function refusal(type: FailureType): ApplicationFailure {
   });
 }
 
-function outcomeOf(status: AttemptStatus): Outcome {
+/** @param boughtNothing whether the attempt's own money went back */
+function outcomeOf(status: AttemptStatus, boughtNothing: boolean): Outcome {
   switch (status) {
     case 'confirmed':
     case 'refunded':
@@ -272,9 +275,13 @@ function outcomeOf(status: AttemptStatus): Outcome {
     case 'canceled':
     case 'failed':
       return status;
+    case 'refunding':
+      // The keeper of a case sends it again.
+      return 'refunded';
     case 'needs_attention':
-      // The booking stands, and a case of its own asks about its money: a dispute, or a refund by other hands.
-      return 'confirmed';
+      // A case of its own asks about the money: a refund that failed after it said success, or, where the booking stands, a
+      // dispute or a refund by other hands.
+      return boughtNothing ? 'refunded' : 'confirmed';
     default:
       throw new Error(`Bug: the story ended as ${status}`);
   }

@@ -12,6 +12,8 @@ export async function startKeeper(caseId: string, bookingId: string | null): Pro
       args: [{ caseId, bookingId }],
       // The case outlives this look: a person may need days.
       parentClosePolicy: 'ABANDON',
+      // One that completed has resolved the case since it was seen open.
+      workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
       typedSearchAttributes: [
         ...(bookingId === null ? [] : [{ key: searchAttributes.bookingId, value: bookingId }]),
         { key: searchAttributes.needsAttention, value: true },
