@@ -24,7 +24,9 @@ export async function runAgainst(
   progress: (line: string) => void,
 ): Promise<Against> {
   const { faults, visits, closesAt } = await load(ground, plan, await openFor(ground, plan), progress);
+  progress('waiting for the last customers to go');
   await visits;
+  progress(`waiting until nothing has moved at the gateways for ${stillMs / 1000} s`);
   const { charges, refunds } = await stillBooks(ground, closesAt);
   const booked = await withClient(ground.postgres.url('payfirst'), async (client) => {
     const { rows } = await client.query<{ id: string; total_minor: number }>(

@@ -134,7 +134,8 @@ async function chaos(order: Order): Promise<void> {
   console.log([...verdicts.map(lineOf), ...report.unproved.map((one) => `UNPROVED ${one}`)].join('\n'));
   const { payers } = report;
   console.log(
-    `payfirst: ${payers.paid} paid at a gateway, ${payers.booked} booked, ${payers.refunded} refunded, ${payers.lost} lost`,
+    `payfirst: ${payers.paid} paid at a gateway, ${payers.booked} booked, ${payers.refunded} refunded, ` +
+      `${payers.inCases} with a person, ${payers.lost} lost`,
   );
   console.log(
     `${evidence.visits.length} customers, ${landedOf(evidence.faults)} of ${evidence.faults.length} faults landed. Report: ${page}`,

@@ -12,6 +12,9 @@ const told = {
   'needs the customer': 'The bank is not done with it: nothing is paid yet.',
 } as const;
 
+/** Ends after which Stripe takes no money; the other gateways cannot close what they opened. */
+const over: readonly string[] = ['expired', 'canceled', 'failed', 'refunding', 'refunded'];
+
 function isCard(text: string): text is Card {
   return Object.hasOwn(cards, text);
 }
@@ -43,6 +46,9 @@ async function main(): Promise<void> {
   }
   if (booking.status === 'confirmed') {
     throw new Error(`${bookingId} is confirmed already: nothing is left to pay.`);
+  }
+  if (booking.payment.method === 'stripe' && over.includes(booking.status)) {
+    throw new Error(`${bookingId} is ${booking.status}: its payment is closed at Stripe. Start again.`);
   }
   const paid = await new Customer(place, 'You').pay(booking, card);
   process.stdout.write(`${told[paid]}\n`);

@@ -181,6 +181,24 @@ describe('a refund that fails beside another one under way', () => {
   });
 });
 
+test('a refund sent again from a case whose workflow an operator had ended is followed to its end', async () => {
+  const started = await start('razorpay');
+  const { booking, shopper } = started;
+  await refunding(started);
+  const [own = ''] = await refundsMade(razorpay, booking.id, 1);
+  await razorpay.settleRefund(own, 'failed');
+  const found = await openCaseOf(world, booking.id);
+  expect(found).toMatchObject({ kind: 'refund-failed', workflow_id: `booking/${String(booking.id)}` });
+  await world.temporal.workflow.getHandle(found.workflow_id).terminate('by mistake');
+  await decide(world, found.id, 'retry-refund');
+  const again = (await refundsMade(razorpay, booking.id, 2)).at(-1) ?? '';
+  const keeper = { workflow_id: `case/${found.id}` };
+  await untilKeeperIs(world, keeper, 'RUNNING');
+  await razorpay.settleRefund(again, 'succeeded');
+  await untilKeeperIs(world, keeper, 'COMPLETED');
+  await shopper.until(booking.id, 'refunded');
+});
+
 test('a refund that a ring about another payment finds failed is decided at once, and nobody waits for ever', async () => {
   const started = await start('razorpay');
   const { booking, ref, shopper } = started;

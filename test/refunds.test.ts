@@ -1,4 +1,6 @@
 /** Money that bought nothing goes back: at once, later, or by a person's decision; and when the gateway takes its word back. */
+import { lockAttempt } from '../src/activities/dependencies';
+import { readOwed, recordRefunded } from '../src/activities/refunds';
 import type { RefundRow } from '../src/database';
 import type { Gateway, TryToOpen } from '../src/gateways/gateway';
 import { reconcileWorkflowId, searchAttributes } from '../src/workflows/messages';
@@ -153,6 +155,35 @@ describe('a refund that stays pending', () => {
     await world.sandbox.settleRefund(refund.gateway_refund_id, 'succeeded');
     // The first look is a minute after the gateway's word; it is due now.
     await world.db('refunds').where({ id: refund.id }).update({ next_look_at: world.db.fn.now() });
+    expect(await outcomeOf(attempt)).toBe('refunded');
+  });
+
+  test('is not looked at again when it ends just as the payment watch wants to', async () => {
+    const attempt = await payWith({ mode: 'pending' });
+    const { id } = await pendingRefund(attempt);
+    const looks = async () => {
+      const { requests } = await ledgerFor(world, attempt.bookingId);
+      return requests.filter(({ operation }) => operation === 'refunds.retrieve').length;
+    };
+    const before = await looks();
+    const soon = world.db.raw("now() + interval '2 seconds'");
+    await world.db('refunds').where({ id }).update({ next_look_at: soon });
+    await world.db.transaction(async (trx) => {
+      await lockAttempt(trx, attempt.bookingId);
+      await trx('refunds').where({ id }).forUpdate().first<RefundRow>();
+      // The watch has read that it is due, and waits to write its next look.
+      await eventually('the watch at the lock', async () => {
+        const { rows } = await world.db.raw<{ rows: unknown[] }>(
+          "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'update \"refunds\"%'",
+        );
+        return rows.length > 0;
+      });
+      await recordRefunded(world.dependencies, trx, await readOwed(trx, id));
+    });
+    await eventually('the look', async () => (await looks()) > before);
+    const [refund] = await refundsOf(world, attempt.bookingId);
+    expect(refund).toMatchObject({ status: 'succeeded', next_look_at: null });
+    await world.sandbox.settleRefund(refund?.gateway_refund_id ?? '', 'succeeded');
     expect(await outcomeOf(attempt)).toBe('refunded');
   });
 

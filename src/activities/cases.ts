@@ -4,7 +4,7 @@ import { actionsFor, type CaseAction } from '../booking';
 import type { CaseRow, PaymentRow } from '../database';
 import type { Resolution } from '../workflows/messages';
 import { deriveId, lockAttempt, type Dependencies } from './dependencies';
-import { ringWaiting } from './keepers';
+import { repeatToKeepers, ringWaiting, thisWorkflow } from './keepers';
 import { moveAttempt, readOwed, recordRefunded, type OwedRefund } from './refunds';
 import { restoreStatus } from './reversals';
 
@@ -23,10 +23,14 @@ export function caseActivities(deps: Dependencies) {
    * by other hands, `resend` queues a message again. A case that is resolved already is answered with what was decided.
    */
   async function resolveCase(resolution: Resolution): Promise<Resolved> {
-    const resolved = await carriedOut(resolution);
     const about = await db<CaseRow>('cases').where({ id: resolution.caseId }).first();
+    const resolved = await carriedOut(resolution);
+    if (resolved.accepted && about !== undefined) await repeatToKeepers(deps, about, resolution);
     const refundId = about?.refund_id ?? null;
-    if (resolved.accepted && refundId !== null) await ringWaiting(deps, refundId);
+    // What is sent again rings when it ends: two that sent it at the same moment would lean on the gateway's key alone.
+    if (resolved.accepted && resolved.sendAgain === null && refundId !== null) {
+      await ringWaiting(deps, refundId);
+    }
     return resolved;
   }
 
@@ -47,6 +51,8 @@ export function caseActivities(deps: Dependencies) {
           resolved_by: resolution.by,
           resolution: resolution.action,
           note: resolution.note ?? null,
+          // Another than was meant to, where that was gone: who follows the refund now is found by this.
+          workflow_id: thisWorkflow().workflowId,
         });
       log.info({
         event: 'case.resolved',

@@ -69,8 +69,9 @@ export async function readStanding(db: Knex, bookingId: string): Promise<Standin
        array(SELECT r.id FROM refunds r JOIN payments p ON p.id = r.payment_id
          WHERE p.booking_id = a.booking_id AND r.status <> 'succeeded'
            -- What a case's keeper gives back is its business alone.
-           AND NOT EXISTS (SELECT FROM cases c WHERE c.refund_id = r.id AND c.workflow_id LIKE 'case/%'
-             AND (c.resolved_at IS NULL OR c.resolution = 'retry-refund'))
+           AND NOT EXISTS (SELECT FROM cases c
+             WHERE c.payment_id = r.payment_id AND c.refund_id = r.id AND c.workflow_id LIKE 'case/%'
+               AND (c.resolved_at IS NULL OR (c.resolution = 'retry-refund' AND r.status <> 'failed')))
          ORDER BY r.created_at, r.id) AS refund_ids
      FROM attempts a WHERE a.booking_id = ?`,
     [bookingId],

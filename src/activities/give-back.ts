@@ -118,12 +118,17 @@ export function giveBackActivities(deps: Dependencies) {
       .whereNot('refunds.reason', 'external')
       .whereNotIn('refunds.id', [awaited.id, ...followed])
       .orderBy('refunds.created_at')
-      .select<{ id: string; payment_id: string; status: RefundStatus }[]>('refunds.*');
-    for (const { id, payment_id: paymentId, status } of others) {
+      .select<{ id: string; payment_id: string; status: RefundStatus; gateway: string }[]>(
+        'refunds.*',
+        'payments.gateway',
+      );
+    for (const { id, payment_id: paymentId, status, gateway } of others) {
       try {
         await (status === 'unsent' ? send(id, ownKeeper) : readAgain(deps, id, ownKeeper));
         await tellKeepers(deps, paymentId);
       } catch (error) {
+        // Nobody else looks at what had succeeded: the ring that tells of it must not be lost.
+        if (status === 'succeeded' && heard.some((rung) => rung.gateway === gateway)) throw error;
         // One that cannot be sent or read now stays in its row: the payment watch rings for it.
         log.warn({ event: 'refund.waits', refundId: id, bookingId, reason: String(error) });
       }

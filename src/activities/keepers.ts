@@ -5,12 +5,14 @@
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Knex } from 'knex';
-import type { CaseRow } from '../database';
+import type { CaseRow, PaymentRow } from '../database';
 import {
   bookingWorkflowId,
+  caseWorkflowId,
   doorbellSignal,
   reconcileWorkflowId,
   resolveCaseSignal,
+  type Resolution,
   type Ring,
 } from '../workflows/messages';
 import type { Dependencies } from './dependencies';
@@ -109,31 +111,48 @@ export async function ringKeepers(
 }
 
 /** Whoever keeps a case that the gateway itself made void waits for a person's word: this is as good. */
-export async function tellKeepers({ db, temporal }: Dependencies, paymentId: string): Promise<void> {
-  const answered = await db<CaseRow>('cases').where({ payment_id: paymentId, resolved_by: byItself });
+export async function tellKeepers(deps: Dependencies, paymentId: string): Promise<void> {
+  const answered = await deps.db<CaseRow>('cases').where({ payment_id: paymentId, resolved_by: byItself });
   for (const { id, workflow_id: keeper } of answered) {
-    try {
-      const word = { caseId: id, action: 'mark-settled', by: byItself } as const;
-      await temporal.workflow.getHandle(keeper).signal(resolveCaseSignal, word);
-    } catch (error) {
-      // Told before.
-      if (!(error instanceof WorkflowNotFoundError)) throw error;
-    }
+    await tell(deps, keeper, { caseId: id, action: 'mark-settled', by: byItself });
+  }
+}
+
+/** A decision may be sent, in the Temporal UI, to another workflow that waits for the same refund: the case's keepers hear of it. */
+export async function repeatToKeepers(
+  deps: Dependencies,
+  { id, workflow_id: keeper }: CaseRow,
+  decided: Resolution,
+): Promise<void> {
+  for (const workflowId of new Set([keeper, caseWorkflowId(id)])) await tell(deps, workflowId, decided);
+}
+
+async function tell({ temporal }: Dependencies, keeper: string, decided: Resolution): Promise<void> {
+  if (keeper === thisWorkflow().workflowId) return;
+  try {
+    await temporal.workflow.getHandle(keeper).signal(resolveCaseSignal, decided);
+  } catch (error) {
+    // It has ended: it was told before.
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
   }
 }
 
 /**
- * Rings at everybody else who may wait for a refund about which a case was opened: an operator's decision reaches the case's
- * keeper alone, and the gateway's word whoever reads it first.
+ * Rings at everybody else who may wait for a refund: an operator's decision reaches the case's keeper alone, and the gateway's
+ * word whoever reads it first.
+ * @param isMine whether the workflow that runs this gives the refund back: without a case nobody else waits for it then
  */
-export async function ringWaiting(deps: Dependencies, refundId: string): Promise<void> {
-  const cases = await deps.db<CaseRow>('cases').where({ refund_id: refundId }).select('workflow_id');
-  if (cases.length === 0) return;
+export async function ringWaiting(deps: Dependencies, refundId: string, isMine = true): Promise<void> {
   const payment = await deps
     .db('refunds')
     .join('payments', 'payments.id', 'refunds.payment_id')
     .where({ 'refunds.id': refundId })
-    .first<{ booking_id: string | null; gateway: string; gateway_ref: string }>('payments.*');
+    .first<PaymentRow>('payments.*');
+  const cases = await deps
+    .db<CaseRow>('cases')
+    .where({ payment_id: payment.id, refund_id: refundId })
+    .select('workflow_id');
+  if (cases.length === 0 && isMine) return;
   const waiting = new Set([
     reconcileWorkflowId(payment.gateway, payment.gateway_ref),
     ...(payment.booking_id === null ? [] : [bookingWorkflowId(payment.booking_id)]),

@@ -46,11 +46,10 @@ export function reconcileActivities(deps: Dependencies) {
       return { refundIds: [], caseIds: reversals ? await casesToKeep(db, payment) : [], bookingId };
     }
     // Whoever else followed a refund that a case's keeper follows would leave that waiting for an end it is never told of.
-    let followed = false;
-    for (const { keeper } of await followedByKeepers(db, payment)) {
-      followed = (await passOn(deps, keeper, heard)) || followed;
+    const followed: string[] = [];
+    for (const { refundId, keeper } of await followedByKeepers(db, payment)) {
+      if (await passOn(deps, keeper, heard)) followed.push(refundId);
     }
-    if (followed) return { refundIds: [], caseIds: await casesToKeep(db, payment), bookingId };
     if (await mayBringMoney(input)) {
       const gateway = gatewayNamed(gateways, input.gateway);
       const state = await gateway.read(input.ref);
@@ -60,8 +59,9 @@ export function reconcileActivities(deps: Dependencies) {
         if (reversals) await lookAtReversals(deps, input);
       }
     }
-    await readRefundsAgain(deps, payment, () => ownKeeper);
-    return { refundIds: await unsentRefunds(input), caseIds: await casesToKeep(db, payment), bookingId };
+    await readRefundsAgain(deps, payment, () => ownKeeper, followed);
+    const refundIds = (await unsentRefunds(input)).filter((id) => !followed.includes(id));
+    return { refundIds, caseIds: await casesToKeep(db, payment), bookingId };
   }
 
   /** The attempt that opened this payment object. Bearing an attempt's id is not enough: anybody may write metadata. */

@@ -219,7 +219,7 @@ export async function recordRefund(
       state.status === 'refused' ? state.reason : 'code' in state && state.code ? state.code : 'unknown';
     return { refundId, status: 'failed', caseId: await recordFailed(trx, refund, reason, keeper) };
   });
-  if (ended) await ringWaiting(deps, refundId);
+  if (ended) await ringWaiting(deps, refundId, keeper.workflowId !== null);
   return progress;
 }
 

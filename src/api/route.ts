@@ -6,7 +6,7 @@ import express, { type IRouter, type Request, type RequestHandler, type Response
 import type { z } from 'zod';
 import type { FailureType } from '../failures';
 import { callerWith, type Caller, type Scope } from './auth';
-import { Problem, requestIdOf } from './problem';
+import { Problem, requestIdOf, type Fault } from './problem';
 import { faultsOf, refuseUnstorable } from './validation';
 
 /** What a handler is given: everything validated. */
@@ -113,8 +113,17 @@ function parsed<T>(schema: z.ZodType<T> | undefined, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const errors = faultsOf(result.error);
-  const detail = errors.length === 1 ? errors[0]?.detail : `${errors.length} things are wrong; see errors.`;
+  const [only] = errors;
+  const detail =
+    errors.length === 1 && only !== undefined
+      ? named(only)
+      : `${errors.length} things are wrong; see errors.`;
   throw new Problem('invalid-request', detail, { errors });
+}
+
+/** One fault with the field that it is of, for people who see nothing but the detail. */
+function named({ pointer, detail }: Fault): string {
+  return pointer === '' ? detail : `${pointer.slice(1)}: ${detail}`;
 }
 
 /** A path whose parameter has not the form of an id names nothing. */

@@ -180,13 +180,13 @@ async function story(input: BookInput, cancelRequested: Promise<never>): Promise
   for (;;) {
     show(standing.status);
     showMethod(standing.method);
+    boughtNothing ||= standing.status === 'refunding' || standing.status === 'refunded';
     const wish = wishes.shift();
     const [refundId] = standing.refundIds;
     if (wish !== undefined) {
       standing = await deal(wish, standing);
     } else if (refundId !== undefined) {
       const refunding = standing.status === 'refunding' || standing.status === 'needs_attention';
-      boughtNothing ||= refunding;
       givingBack = true;
       await giveBack(inbox, refundId, (state) =>
         show(refunding ? state : shown, state === 'needs_attention'),
