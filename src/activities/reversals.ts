@@ -106,12 +106,8 @@ async function recordRefundOfOthers(
       amountMinor: refund.amountMinor,
     });
     if (written === 0 || !locked.stands) return;
-    await openFor(trx, payment, {
-      caseId: deriveId('case', 'external-refund', refund.refundRef),
-      kind: 'external-refund',
-      amountMinor: written,
-      detail: `${written} ${payment.currency} of a booking that stands were refunded at ${payment.gateway}, not by Payfirst.`,
-    });
+    const how = `refunded at ${payment.gateway}, not by Payfirst`;
+    await askAboutLoss(trx, payment, { ref: refund.refundRef, amountMinor: written, how });
   });
 }
 
@@ -223,18 +219,28 @@ async function loseDispute(
   const now = await trx<PaymentRow>('payments').where({ id: payment.id }).first();
   if (now !== undefined && now.refunded_minor < now.amount_minor) {
     // Part of the price is still here: whether the booking stands for it is not for us to say.
-    await openFor(trx, payment, {
-      caseId: deriveId('case', 'external-refund', dispute.disputeRef),
-      kind: 'external-refund',
-      amountMinor: written,
-      detail: `${written} ${payment.currency} of a booking that stands were lost in the dispute ${dispute.disputeRef} at ${payment.gateway}.`,
-    });
+    const how = `lost in the dispute ${dispute.disputeRef} at ${payment.gateway}`;
+    await askAboutLoss(trx, payment, { ref: dispute.disputeRef, amountMinor: written, how });
     return;
   }
   const attempt = () => trx('attempts').where({ booking_id: payment.booking_id });
   // Two legal steps, where nobody told us that it was opened.
   await attempt().where({ status: 'confirmed' }).update({ status: 'needs_attention' });
   await attempt().where({ status: 'needs_attention' }).update({ status: 'refunded' });
+}
+
+/** A booking stands and its money, or a part of it, is gone: a person is asked. */
+async function askAboutLoss(
+  trx: Knex.Transaction,
+  payment: PaymentRow,
+  { ref, amountMinor, how }: { ref: string; amountMinor: number; how: string },
+): Promise<void> {
+  await openFor(trx, payment, {
+    caseId: deriveId('case', 'external-refund', ref),
+    kind: 'external-refund',
+    amountMinor,
+    detail: `${amountMinor} ${payment.currency} of a booking that stands were ${how}.`,
+  });
 }
 
 /** Opens a case about a payment, or adds to the one that asks the same; marks the attempt whose booking stands on it. */
