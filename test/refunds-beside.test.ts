@@ -158,6 +158,28 @@ describe('a refund that fails beside another one under way', () => {
     expect(await razorpay.ledgerOf(booking.id)).toMatchObject({ refunds: 1, refundedMinor: priceMinor });
   });
 
+  test('although it had succeeded, is heard, also when the gateway does not answer just then', async () => {
+    const started = await start('razorpay');
+    const { booking, shopper } = started;
+    await refunding(started);
+    await razorpay.sandbox.pay(started.ref, 'ok', { again: 'captured' });
+    const [own = '', beside = ''] = await refundsMade(razorpay, booking.id, 2);
+    await razorpay.settleRefund(own, 'succeeded');
+    await shopper.until(booking.id, 'refunded');
+    const match = { id: own };
+    await razorpay.sandbox.fault({
+      kind: 'status-500-undone',
+      operation: 'refunds.retrieve',
+      times: 2,
+      match,
+    });
+    await razorpay.sandbox.failRefund(own);
+    await shopper.until(booking.id, 'needs_attention');
+    await decide(world, (await openCaseOf(world, booking.id)).id, 'mark-settled');
+    await razorpay.settleRefund(beside, 'succeeded');
+    expect(await outcomeOf(world, booking.id)).toBe('refunded');
+  });
+
   test('although it had succeeded, is heard, also where it is the attempt’s own', async () => {
     const started = await start('razorpay');
     const { booking, shopper } = started;

@@ -27,7 +27,7 @@ export function caseActivities(deps: Dependencies) {
     const resolved = await carriedOut(resolution);
     if (resolved.accepted && about !== undefined) await repeatToKeepers(deps, about, resolution);
     const refundId = about?.refund_id ?? null;
-    // What is sent again rings when it ends: two that sent it at the same moment would lean on the gateway's key alone.
+    // What is sent again rings when it ends: who is rung now might send it at the same moment.
     if (resolved.accepted && resolved.sendAgain === null && refundId !== null) {
       await ringWaiting(deps, refundId);
     }
@@ -51,7 +51,7 @@ export function caseActivities(deps: Dependencies) {
           resolved_by: resolution.by,
           resolution: resolution.action,
           note: resolution.note ?? null,
-          // Another than was meant to, where that was gone: who follows the refund now is found by this.
+          // Who follows the refund now is found by this; the one that was to keep the case may be gone.
           workflow_id: thisWorkflow().workflowId,
         });
       log.info({

@@ -122,17 +122,19 @@ export function giveBackActivities(deps: Dependencies) {
         'refunds.*',
         'payments.gateway',
       );
+    const untold: unknown[] = [];
     for (const { id, payment_id: paymentId, status, gateway } of others) {
       try {
         await (status === 'unsent' ? send(id, ownKeeper) : readAgain(deps, id, ownKeeper));
         await tellKeepers(deps, paymentId);
       } catch (error) {
         // Nobody else looks at what had succeeded: the ring that tells of it must not be lost.
-        if (status === 'succeeded' && heard.some((rung) => rung.gateway === gateway)) throw error;
+        if (status === 'succeeded' && heard.some((rung) => rung.gateway === gateway)) untold.push(error);
         // One that cannot be sent or read now stays in its row: the payment watch rings for it.
-        log.warn({ event: 'refund.waits', refundId: id, bookingId, reason: String(error) });
+        else log.warn({ event: 'refund.waits', refundId: id, bookingId, reason: String(error) });
       }
     }
+    if (untold.length > 0) throw untold[0];
     return casesToKeep(db, { booking_id: bookingId });
   }
 

@@ -1,6 +1,6 @@
 /**
  * Who keeps a case open, and who waits for a refund. A case about the refund that a workflow gives back now is kept by that
- * workflow; any other has a workflow of its own, so that what an operator decides is carried out at once.
+ * workflow; one that is found beside it has a workflow of its own, so that what an operator decides is carried out at once.
  */
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
@@ -74,14 +74,20 @@ export async function followedByKeepers(db: Knex, of: Of): Promise<Followed[]> {
 
 /**
  * Passes a ring on to a workflow, without its event, which is written down already.
+ * @param gateway where that workflow is to pass it on to keepers, too: whose money the ring is about
  * @returns false when that is gone, although its rows are open: then the caller does its work
  */
 export async function passOn(
   { temporal }: Dependencies,
   workflowId: string,
   heard: readonly Ring[],
+  gateway?: string,
 ): Promise<boolean> {
-  const ring: Ring = { by: heard[0]?.by ?? 'operator', at: heard[0]?.at ?? new Date().toISOString() };
+  const ring: Ring = {
+    by: heard[0]?.by ?? 'operator',
+    at: heard[0]?.at ?? new Date().toISOString(),
+    ...(gateway === undefined ? {} : { gateway }),
+  };
   try {
     await temporal.workflow.getHandle(workflowId).signal(doorbellSignal, ring);
     return true;
@@ -132,7 +138,7 @@ async function tell({ temporal }: Dependencies, keeper: string, decided: Resolut
   try {
     await temporal.workflow.getHandle(keeper).signal(resolveCaseSignal, decided);
   } catch (error) {
-    // It has ended: it was told before.
+    // It has ended, told before; or has not begun, and the next look tells it.
     if (!(error instanceof WorkflowNotFoundError)) throw error;
   }
 }
@@ -151,13 +157,16 @@ export async function ringWaiting(deps: Dependencies, refundId: string, isMine =
   const cases = await deps
     .db<CaseRow>('cases')
     .where({ payment_id: payment.id, refund_id: refundId })
-    .select('workflow_id');
+    .select('id', 'workflow_id');
   if (cases.length === 0 && isMine) return;
   const waiting = new Set([
     reconcileWorkflowId(payment.gateway, payment.gateway_ref),
     ...(payment.booking_id === null ? [] : [bookingWorkflowId(payment.booking_id)]),
-    ...cases.map((row) => row.workflow_id),
+    // A case's row names who carried it out; its own workflow may wait beside.
+    ...cases.flatMap((row) => [row.workflow_id, caseWorkflowId(row.id)]),
   ]);
   waiting.delete(thisWorkflow().workflowId);
-  for (const workflowId of waiting) await passOn(deps, workflowId, []);
+  // An operator's ring would look for other people's refunds, too, at a gateway that may be the reason for all this.
+  const ring: Ring = { by: 'watch', at: new Date().toISOString() };
+  for (const workflowId of waiting) await passOn(deps, workflowId, [ring]);
 }

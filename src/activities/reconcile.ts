@@ -39,7 +39,7 @@ export function reconcileActivities(deps: Dependencies) {
     const mayRun =
       attempt !== undefined &&
       (input.bookingId === null || isOpen(attempt.status) || heard.some((rung) => rung.reversal === true));
-    if (mayRun && (await passOn(deps, bookingWorkflowId(attempt.booking_id), heard))) {
+    if (mayRun && (await passOn(deps, bookingWorkflowId(attempt.booking_id), heard, input.gateway))) {
       // Bad news overtook the good: the money must be on record before what took it back can be.
       if (reversals && (await isUnknown(input)))
         throw retryLater('unavailable', 'The payment is not settled yet');
