@@ -207,9 +207,11 @@ export class Model {
 
   /** Closes an object at the gateway, and settles what stands in the way of that. */
   private close(object: PaymentObject): 'paid' | 'processing' | 'closed' {
-    if (object.charges > object.chargesRecorded || object.state === 'processing') {
+    // As every adapter says it: money that came is first, whatever else is on its way by the same object.
+    const paid = object.charges > object.chargesRecorded;
+    if (paid || object.state === 'processing') {
       this.settleObjects();
-      return object.state === 'processing' ? 'processing' : 'paid';
+      return paid ? 'paid' : 'processing';
     }
     if (this.list.closes) object.state = 'closed';
     return 'closed';
