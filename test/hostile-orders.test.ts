@@ -4,8 +4,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { reconcileWorkflowId } from '../src/workflows/messages';
 import { atPhonepe, phonepeLogin, type AtPhonepe } from './at-phonepe';
 import { atRazorpay, type AtRazorpay } from './at-razorpay';
-import { lookedBeside, outcomeOf, priceMinor, publish, Shopper } from './book-setup';
-import { expectBalance } from './hostile-setup';
+import { lookedBeside, outcomeOf, priceMinor } from './book-setup';
+import { expectBalance, startInRupees, type Started } from './hostile-setup';
 import { refundRows, restOf } from './reversals-setup';
 import { rowsOf } from './row-snapshots';
 import { eventually, startWorld, type Json, type World } from './world';
@@ -20,14 +20,7 @@ beforeAll(async () => {
 afterEach(() => expectBalance(world));
 afterAll(() => world.stop());
 
-type Started = { shopper: Shopper; booking: Json; offeringId: string; ref: string };
-
-async function start(method: 'razorpay' | 'phonepe'): Promise<Started> {
-  const offeringId = await publish(world, { price: { amountMinor: priceMinor, currency: 'INR' } });
-  const shopper = new Shopper(world);
-  const booking = await shopper.start(offeringId, undefined, method);
-  return { shopper, booking, offeringId, ref: String(booking.payment.gatewayRef) };
-}
+const start = (method: 'razorpay' | 'phonepe'): Promise<Started> => startInRupees(world, method);
 
 /** A booking whose order was paid twice; the second payment went back. */
 async function paidTwice(): Promise<Started & { first: string; second: string }> {

@@ -7,11 +7,11 @@ import type { CaseRow } from '../src/database';
 import { reconcileWorkflowId } from '../src/workflows/messages';
 import { atPhonepe, type AtPhonepe } from './at-phonepe';
 import { atRazorpay, type AtRazorpay } from './at-razorpay';
-import { outcomeOf, priceMinor, publish, Shopper } from './book-setup';
-import { expectBalance } from './hostile-setup';
+import { outcomeOf, priceMinor } from './book-setup';
+import { expectBalance, startInRupees, type Started } from './hostile-setup';
 import { attemptRow, openCaseOf } from './refunds-setup';
 import { decide, refundRows, restOf, untilKeeperIs } from './reversals-setup';
-import { eventually, startWorld, type Json, type World } from './world';
+import { eventually, startWorld, type World } from './world';
 
 let razorpay: AtRazorpay;
 let phonepe: AtPhonepe;
@@ -23,14 +23,7 @@ beforeAll(async () => {
 afterEach(() => expectBalance(world));
 afterAll(() => world.stop());
 
-type Started = { shopper: Shopper; booking: Json; offeringId: string; ref: string };
-
-async function start(method: 'razorpay' | 'phonepe'): Promise<Started> {
-  const offeringId = await publish(world, { price: { amountMinor: priceMinor, currency: 'INR' } });
-  const shopper = new Shopper(world);
-  const booking = await shopper.start(offeringId, undefined, method);
-  return { shopper, booking, offeringId, ref: String(booking.payment.gatewayRef) };
-}
+const start = (method: 'razorpay' | 'phonepe'): Promise<Started> => startInRupees(world, method);
 
 /** References of the refunds that the gateway made, oldest first. */
 async function refundsMade(at: AtRazorpay | AtPhonepe, bookingId: string, count: number): Promise<string[]> {
@@ -127,6 +120,18 @@ describe('a refund that fails beside another one under way', () => {
     return { ...started, own, found };
   }
 
+  /** An attempt whose own refund has succeeded, while that of its second payment is under way. */
+  async function ownSucceeded(): Promise<Started & { own: string; beside: string }> {
+    const started = await start('razorpay');
+    const { booking, ref, shopper } = started;
+    await refunding(started);
+    await razorpay.sandbox.pay(ref, 'ok', { again: 'captured' });
+    const [own = '', beside = ''] = await refundsMade(razorpay, booking.id, 2);
+    await razorpay.settleRefund(own, 'succeeded');
+    await shopper.until(booking.id, 'refunded');
+    return { ...started, own, beside };
+  }
+
   test('is sent again as soon as an operator says so', async () => {
     const started = await failedBeside();
     const { booking, own, found } = started;
@@ -159,13 +164,8 @@ describe('a refund that fails beside another one under way', () => {
   });
 
   test('although it had succeeded, is heard, also when the gateway does not answer just then', async () => {
-    const started = await start('razorpay');
-    const { booking, shopper } = started;
-    await refunding(started);
-    await razorpay.sandbox.pay(started.ref, 'ok', { again: 'captured' });
-    const [own = '', beside = ''] = await refundsMade(razorpay, booking.id, 2);
-    await razorpay.settleRefund(own, 'succeeded');
-    await shopper.until(booking.id, 'refunded');
+    const started = await ownSucceeded();
+    const { booking, shopper, own, beside } = started;
     const match = { id: own };
     await razorpay.sandbox.fault({
       kind: 'status-500-undone',
@@ -181,13 +181,8 @@ describe('a refund that fails beside another one under way', () => {
   });
 
   test('although it had succeeded, is heard, also where it is the attempt’s own', async () => {
-    const started = await start('razorpay');
-    const { booking, shopper } = started;
-    await refunding(started);
-    await razorpay.sandbox.pay(started.ref, 'ok', { again: 'captured' });
-    const [own = '', beside = ''] = await refundsMade(razorpay, booking.id, 2);
-    await razorpay.settleRefund(own, 'succeeded');
-    await shopper.until(booking.id, 'refunded');
+    const started = await ownSucceeded();
+    const { booking, shopper, own, beside } = started;
     await razorpay.sandbox.failRefund(own);
     await shopper.until(booking.id, 'needs_attention');
     const found = await openCaseOf(world, booking.id);

@@ -36,7 +36,7 @@ export function thisWorkflow(): { workflowId: string } {
 }
 
 /** Payments: those of an attempt, or those that a gateway's payment object took. */
-type Of = { booking_id: string } | { gateway: string; gateway_ref: string };
+export type Of = { booking_id: string } | { gateway: string; gateway_ref: string };
 
 /**
  * Open cases that need a workflow of their own. Asked of the rows, so that a second go finds the case whose first go was
@@ -149,16 +149,14 @@ async function tell({ temporal }: Dependencies, keeper: string, decided: Resolut
  * @param isMine whether the workflow that runs this gives the refund back: without a case nobody else waits for it then
  */
 export async function ringWaiting(deps: Dependencies, refundId: string, isMine = true): Promise<void> {
-  const payment = await deps
-    .db('refunds')
-    .join('payments', 'payments.id', 'refunds.payment_id')
-    .where({ 'refunds.id': refundId })
-    .first<PaymentRow>('payments.*');
-  const cases = await deps
-    .db<CaseRow>('cases')
-    .where({ payment_id: payment.id, refund_id: refundId })
+  const { db } = deps;
+  const itsPayment = db('refunds').where({ id: refundId }).select('payment_id');
+  const cases = await db<CaseRow>('cases')
+    .whereIn('payment_id', itsPayment.clone())
+    .where({ refund_id: refundId })
     .select('id', 'workflow_id');
   if (cases.length === 0 && isMine) return;
+  const payment = await db('payments').whereIn('id', itsPayment).first<PaymentRow>();
   const waiting = new Set([
     reconcileWorkflowId(payment.gateway, payment.gateway_ref),
     ...(payment.booking_id === null ? [] : [bookingWorkflowId(payment.booking_id)]),

@@ -13,7 +13,7 @@ import type { AttemptRow, CaseRow, RefundRow } from '../database';
 import type { RefundState, RefundToSend } from '../gateways/gateway';
 import { caseWorkflowId, type RefundProgress } from '../workflows/messages';
 import { deriveId, gatewayNamed, lockAttempt, readBackLater, type Dependencies } from './dependencies';
-import { byItself, ringWaiting, type Keeper } from './keepers';
+import { byItself, ringWaiting, type Keeper, type Of } from './keepers';
 import { creditRefund, methodNamed } from './wallet';
 
 /** A refund with what is needed to send or read it. */
@@ -257,7 +257,7 @@ export async function resolveByItself(
  */
 export async function readRefundsAgain(
   deps: Dependencies,
-  of: { booking_id: string } | { gateway: string; gateway_ref: string },
+  of: Of,
   keeper: () => Keeper,
   except: readonly string[] = [],
 ): Promise<void> {
