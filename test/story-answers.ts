@@ -12,9 +12,9 @@ export function untrueAnswers(play: Play): string[] {
 }
 
 function whyUntrue({ model, list }: Play, { asked, from, to, answer }: Question): string[] {
-  // Once all is decided, the story tells what it was told last: that may be the change before.
-  const decided = model.journal[from] !== undefined && !isOpen(model.journal[from].status);
-  const then = model.journal.slice(decided ? Math.max(0, from - 2) : from, to);
+  // Who comes too late is told so by what the story knows: while money goes back, that is what it heard last of it.
+  const decided = model.journal.slice(0, from).filter(({ status }) => !isOpen(status));
+  const then = [...decided, ...model.journal.slice(from, to)];
   // Whatever is typed must be answered; what Temporal itself says of it is its own affair.
   const is = asked === 'junk' || isTrue(asked, answer, asked === 'open' ? model.journal : then, list);
   if (answer.kind === 'silent') return [`${asked} got no answer`];
