@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { CaseRow } from '../src/database';
-import { reconcileWorkflowId } from '../src/workflows/messages';
+import { doorbellSignal, reconcileWorkflowId, resolveCaseSignal } from '../src/workflows/messages';
 import { atPhonepe, type AtPhonepe } from './at-phonepe';
 import { atRazorpay, type AtRazorpay } from './at-razorpay';
 import { outcomeOf, priceMinor } from './book-setup';
@@ -163,6 +163,22 @@ describe('a refund that fails beside another one under way', () => {
     expect(await razorpay.ledgerOf(booking.id)).toMatchObject({ refunds: 1, refundedMinor: priceMinor });
   });
 
+  test('and is sent again, reaches its end although that is told while the attempt’s own refund reaches its end', async () => {
+    const started = await failedBeside();
+    const { booking, own, found } = started;
+    await decide(world, found.id, 'retry-refund');
+    const again = (await refundsMade(razorpay, booking.id, 3)).at(-1) ?? '';
+    const gate = { name: 'own', operation: 'refunds.retrieve', when: 'before', match: { id: own } } as const;
+    await razorpay.sandbox.gate(gate);
+    await razorpay.settleRefund(own, 'succeeded');
+    await razorpay.sandbox.waitForGate('own', 1);
+    await razorpay.settleRefund(again, 'succeeded');
+    await eventually('both told', () => razorpay.toldOf(started.ref));
+    await razorpay.sandbox.releaseGate('own');
+    expect(await outcomeOf(world, booking.id)).toBe('refunded');
+    await expectNobodyWaits(started, found);
+  });
+
   test('although it had succeeded, is heard, also when the gateway does not answer just then', async () => {
     const started = await ownSucceeded();
     const { booking, shopper, own, beside } = started;
@@ -216,42 +232,92 @@ test('a refund sent again from a case whose workflow an operator had ended is fo
   await shopper.until(booking.id, 'refunded');
 });
 
-test('a refund that a ring about another payment finds failed is decided at once, and nobody waits for ever', async () => {
-  const started = await start('razorpay');
-  const { booking, ref, shopper } = started;
-  const { body: retried } = await shopper.retry(booking.id, 'phonepe');
-  const other = String(retried.payment.gatewayRef);
+test('money that comes while the keeper of a case follows the refund of earlier money goes back at once', async () => {
+  const { booking, ref, shopper } = await start('razorpay');
   await shopper.cancel(booking.id);
   await outcomeOf(world, booking.id);
-  for (const at of [razorpay, phonepe]) await at.leaveRefundsPending(booking.id);
   await razorpay.sandbox.pay(ref, 'ok');
-  await phonepe.pay(retried);
-  const [first = ''] = await refundsMade(razorpay, booking.id, 1);
-  const [second = ''] = await refundsMade(phonepe, booking.id, 1);
-  await eventually('both under way', async () =>
-    isDeepStrictEqual(
-      (await refundRows(world, booking.id)).map(([, status]) => status),
-      ['pending', 'pending'],
-    ),
-  );
-  await phonepe.silence(booking.id);
-  await phonepe.settleRefund(second, 'failed');
-  expect(await razorpay.copiesOfPaid(ref, 1)).toEqual([200]);
+  const [own = ''] = await refundsMade(razorpay, booking.id, 1);
+  await eventually('it went back', async () => (await refundRows(world, booking.id))[0]?.[1] === 'succeeded');
+  await razorpay.sandbox.failRefund(own);
   const found = await openCaseOf(world, booking.id);
-  expect(found).toMatchObject({ kind: 'refund-failed', workflow_id: `case/${found.id}` });
   await untilKeeperIs(world, found, 'RUNNING');
-  await phonepe.clearFaults();
-  await phonepe.leaveRefundsPending(booking.id);
+  await razorpay.leaveRefundsPending(booking.id);
   await decide(world, found.id, 'retry-refund');
-  const again = (await refundsMade(phonepe, booking.id, 2)).at(-1) ?? '';
-  await phonepe.settleRefund(again, 'succeeded');
+  await refundsMade(razorpay, booking.id, 2);
+  await razorpay.sandbox.pay(ref, 'ok', { again: 'captured' });
+  const [, again = '', later = ''] = await refundsMade(razorpay, booking.id, 3);
+  for (const one of [later, again]) await razorpay.settleRefund(one, 'succeeded');
   await untilKeeperIs(world, found, 'COMPLETED');
-  await razorpay.settleRefund(first, 'succeeded');
-  for (const workflowId of [reconcileWorkflowId('razorpay', ref), reconcileWorkflowId('phonepe', other)]) {
-    expect(await world.temporal.workflow.getHandle(workflowId).result()).toBe('given back');
+  expect(await world.temporal.workflow.getHandle(reconcileWorkflowId('razorpay', ref)).result()).toBe(
+    'given back',
+  );
+  expect(await razorpay.ledgerOf(booking.id)).toMatchObject({ refunds: 2, refundedMinor: 2 * priceMinor });
+});
+
+describe('a refund that a ring about another payment finds failed', () => {
+  /** An attempt that is over, paid at two gateways: one refund is under way, the other's failure was found by a ring about the first. */
+  async function foundByAnother() {
+    const { booking, ref, shopper } = await start('razorpay');
+    const { body: retried } = await shopper.retry(booking.id, 'phonepe');
+    const other = String(retried.payment.gatewayRef);
+    await shopper.cancel(booking.id);
+    await outcomeOf(world, booking.id);
+    for (const at of [razorpay, phonepe]) await at.leaveRefundsPending(booking.id);
+    await razorpay.sandbox.pay(ref, 'ok');
+    await phonepe.pay(retried);
+    const [first = ''] = await refundsMade(razorpay, booking.id, 1);
+    const [second = ''] = await refundsMade(phonepe, booking.id, 1);
+    await eventually('both under way', async () =>
+      isDeepStrictEqual(
+        (await refundRows(world, booking.id)).map(([, status]) => status),
+        ['pending', 'pending'],
+      ),
+    );
+    await phonepe.silence(booking.id);
+    await phonepe.settleRefund(second, 'failed');
+    expect(await razorpay.copiesOfPaid(ref, 1)).toEqual([200]);
+    const found = await openCaseOf(world, booking.id);
+    expect(found).toMatchObject({ kind: 'refund-failed', workflow_id: `case/${found.id}` });
+    await untilKeeperIs(world, found, 'RUNNING');
+    await phonepe.clearFaults();
+    return { id: String(booking.id), first, found, lookers: lookersOf(ref, other) };
   }
-  expect((await refundRows(world, booking.id)).map(([, status]) => status)).toEqual([
-    'succeeded',
-    'succeeded',
-  ]);
+
+  /** The workflows that gave both payments back from the start. */
+  function lookersOf(ref: string, other: string) {
+    return {
+      razorpay: world.temporal.workflow.getHandle(reconcileWorkflowId('razorpay', ref)),
+      phonepe: world.temporal.workflow.getHandle(reconcileWorkflowId('phonepe', other)),
+    };
+  }
+
+  test('is decided at once, and nobody waits for ever', async () => {
+    const { id, first, found, lookers } = await foundByAnother();
+    await phonepe.leaveRefundsPending(id);
+    await decide(world, found.id, 'retry-refund');
+    const again = (await refundsMade(phonepe, id, 2)).at(-1) ?? '';
+    await phonepe.settleRefund(again, 'succeeded');
+    await untilKeeperIs(world, found, 'COMPLETED');
+    await razorpay.settleRefund(first, 'succeeded');
+    for (const looker of [lookers.razorpay, lookers.phonepe])
+      expect(await looker.result()).toBe('given back');
+    expect((await refundRows(world, id)).map(([, status]) => status)).toEqual(['succeeded', 'succeeded']);
+  });
+
+  test('may be decided, in the Temporal UI, by whichever workflow asks: the other ends, too', async () => {
+    const { id, first, found, lookers } = await foundByAnother();
+    // Rung, it finds the case, and waits for a decision as its keeper does.
+    await lookers.phonepe.signal(doorbellSignal, { by: 'operator', at: new Date().toISOString() });
+    await lookers.phonepe.signal(resolveCaseSignal, {
+      caseId: found.id,
+      action: 'mark-settled',
+      by: 'an operator',
+    });
+    expect(await lookers.phonepe.result()).toBe('given back');
+    await untilKeeperIs(world, found, 'COMPLETED');
+    await razorpay.settleRefund(first, 'succeeded');
+    expect(await lookers.razorpay.result()).toBe('given back');
+    expect((await phonepe.ledgerOf(id)).refundRefs).toHaveLength(1);
+  });
 });
