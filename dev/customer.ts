@@ -1,12 +1,13 @@
 /** A customer of a running stack, as the demo and `npm run pay` play one: books over HTTP, pays at the gateway. */
 import { randomBytes } from 'node:crypto';
+import type { AttemptStatus } from '../src/booking';
 import { payOnPage, type Card, type Paid } from './pay-pages';
 import { makeToken } from './token';
 
 /** A Booking as the API shows it; only what is read here. */
 export interface Booking {
   id: string;
-  status: string;
+  status: AttemptStatus;
   version: number;
   reference?: string;
   retryable: boolean;

@@ -2,6 +2,7 @@
  * `npm run pay -- <bookingId> [card]`: pays an open attempt of the running demo as its customer would, or is declined.
  * Cards: visa (default), declined, insufficient, authentication; `abandon` does nothing but say when the window ends.
  */
+import { isOpen } from '../src/booking';
 import { callApi, Customer, type Booking } from './customer';
 import { cards, type Card } from './pay-pages';
 import { readStackState } from './state-file';
@@ -11,9 +12,6 @@ const told = {
   declined: 'The gateway declined the payment.',
   'needs the customer': 'The bank is not done with it: nothing is paid yet.',
 } as const;
-
-/** Ends after which Stripe takes no money; the other gateways cannot close what they opened. */
-const over: readonly string[] = ['expired', 'canceled', 'failed', 'refunding', 'refunded'];
 
 function isCard(text: string): text is Card {
   return Object.hasOwn(cards, text);
@@ -47,7 +45,8 @@ async function main(): Promise<void> {
   if (booking.status === 'confirmed') {
     throw new Error(`${bookingId} is confirmed already: nothing is left to pay.`);
   }
-  if (booking.payment.method === 'stripe' && over.includes(booking.status)) {
+  // The other gateways cannot close what they opened, and may take the money.
+  if (booking.payment.method === 'stripe' && !isOpen(booking.status)) {
     throw new Error(`${bookingId} is ${booking.status}: its payment is closed at Stripe. Start again.`);
   }
   const paid = await new Customer(place, 'You').pay(booking, card);

@@ -116,7 +116,7 @@ class Stay {
     await sleep(this.wish.thinkMs);
     await this.payPage('declined');
     const now = await this.follow((status, booking) => booking.retryable || isSettled(status));
-    if (now === undefined || isSettled(now.status as AttemptStatus)) return;
+    if (now === undefined || isSettled(now.status)) return;
     const answer = await this.ask('POST', `/v1/bookings/${now.id}/retry`, { body: {} });
     // 409, 410: the window ended, or the decline was overtaken.
     if (answer.status === 200) this.learn(answer.body as Booking);
@@ -204,7 +204,7 @@ class Stay {
   ): Promise<Booking | undefined> {
     for (;;) {
       const { booking } = this;
-      if (booking === undefined || wished(booking.status as AttemptStatus, booking)) return booking;
+      if (booking === undefined || wished(booking.status, booking)) return booking;
       const path = `/v1/bookings/${booking.id}?wait=${waitSeconds}&after=${booking.version}`;
       const { status, body } = await this.ask('GET', path);
       if (status === 200) this.learn(body as Booking);
@@ -226,7 +226,7 @@ class Stay {
     this.visit.bookingId = booking.id;
     this.visit.told.push({
       at: Date.now(),
-      status: booking.status as AttemptStatus,
+      status: booking.status,
       version: booking.version,
     });
     // Two answers to a double click, or an older one that came late: the record has both, the customer goes by the newest.
