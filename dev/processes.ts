@@ -3,7 +3,7 @@
  * never left behind. Each runs under `keeper.mjs`, which ends it when this process is gone, even by SIGKILL.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { types } from 'node:util';
@@ -30,7 +30,7 @@ export interface Spec {
   graceMs?: number;
   /** To run as somebody else; only root may. */
   user?: { uid: number; gid: number } | undefined;
-  /** Folders that its keeper removes if this process dies without having stopped it. */
+  /** Folders that go with it: `stopAll` removes them, or its keeper where this process dies without having stopped it. */
   remove?: string[];
 }
 
@@ -173,9 +173,12 @@ export class Processes {
     return this.startAgain(name);
   }
 
-  /** Stops everything that runs, the last started first. */
+  /** Stops everything that runs, the last started first, and removes what goes with it: nothing is started again. */
   async stopAll(): Promise<void> {
-    for (const name of [...this.#entries.keys()].reverse()) await this.stop(name);
+    for (const [name, { spec }] of [...this.#entries].reverse()) {
+      await this.stop(name);
+      for (const path of spec.remove ?? []) rmSync(path, { recursive: true, force: true });
+    }
   }
 
   /** Process id of a running process; undefined when it has ended or was never started. */

@@ -111,12 +111,13 @@ describe('nothing is left behind', () => {
   });
 
   test('on Ctrl-C', async () => {
-    const { parent, pids } = await startParent();
+    const { parent, pids, data } = await startParent();
     const exit = once(parent, 'exit');
     parent.kill('SIGINT');
     expect(await exit).toEqual([130, null]);
     // The parent waited: all are gone when it is.
     expect(pids.filter(isAlive)).toEqual([]);
+    expect(existsSync(data)).toBe(false);
   });
 
   test('when the parent throws', async () => {
