@@ -4,10 +4,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildControl } from '../chaos/builds';
 import { controls } from '../chaos/controls';
+import { countPending, countSessions, readRows } from '../chaos/evidence/rows';
+import { sampleWith } from '../chaos/evidence/samples';
 import { faults } from '../chaos/faults/table';
 import { projectRoot } from '../dev/project';
 import { rules } from '../chaos/judge/judge';
-import { runSql } from '../dev/postgres';
+import { runSql, withClient } from '../dev/postgres';
 import { freshDatabase } from './database';
 
 test.each(controls.filter(({ changes, replay }) => changes !== undefined || replay !== undefined))(
@@ -44,11 +46,15 @@ test('a build goes with the process that made it, whatever ends that', async () 
 });
 
 test.each(controls.filter(({ sql }) => sql !== undefined))(
-  'the statements of $name are taken',
+  'the statements of $name are taken, and the rows can be judged all the same',
   async ({ sql }) => {
     const database = await freshDatabase(1);
     try {
       await runSql(database.url, sql ?? '');
+      const { url } = database;
+      const sample = await withClient(url, sampleWith);
+      expect(sample.broken).toEqual([]);
+      for (const look of [readRows, countPending, countSessions]) await look(url);
     } finally {
       await database.close();
     }
