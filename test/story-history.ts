@@ -10,17 +10,19 @@ const { EventType, WorkflowTaskFailedCause } = temporal.api.enums.v1;
 type Event = temporal.api.history.v1.IHistoryEvent;
 
 /**
- * Most events of a list: those of an attempt whose activities all went ill, and some to spare; for each command a message, a
- * workflow task and an activity that went ill; for each refund its sending, the time until it is overdue, a case and the
- * decision; for each look at what is still processed a timer and the look. Where the opening is given up, one more activity and
- * its workflow task: what was given up may turn out to have been done, and then the whole story follows.
+ * Most events of a list: those of an attempt; for each command a message, a workflow task and an activity; for each refund its
+ * sending, a reading and a case; for each look at what is still processed a timer and the look; for each go that went ill an
+ * activity of its own and its workflow task. Where the opening is given up, one more: what was given up may turn out to have
+ * been done, and then the whole story follows.
  */
-function eventsMost({ sent, model }: Play, events: readonly Event[]): number {
+function eventsMost({ goes, list, sent, model }: Play, events: readonly Event[]): number {
   const gaveUp = events.some(
     ({ activityTaskScheduledEventAttributes: scheduled }) =>
       scheduled?.activityType?.name === 'giveUpOpening',
   );
-  return 40 + (gaveUp ? 6 : 0) + 10 * sent + 30 * model.refunds.all.length + 8 * model.unrungLooks;
+  const ill = list.goes.slice(0, goes).filter((go) => go !== 'plain').length;
+  const activities = ill + (gaveUp ? 1 : 0);
+  return 30 + 6 * activities + 8 * sent + 20 * model.refunds.all.length + 8 * model.unrungLooks;
 }
 
 /**
