@@ -1,20 +1,15 @@
 /** A fresh, migrated database for one bench: on `DATABASE_URL`'s server when set, else on a PostgreSQL of its own. */
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { connectPostgres, runSql, startPostgres } from '../dev/postgres';
-import { Processes, stopOnSignals } from '../dev/processes';
+import type { Processes } from '../dev/processes';
 import { openDatabase } from '../src/database';
 import { migrateSchema } from '../src/migrate';
+import { withProcesses } from './program';
 
 /** Runs with the URL of a database that is gone afterwards, and with a place for further processes, which are ended then too. */
 export async function withDatabase(use: (url: string, processes: Processes) => Promise<void>): Promise<void> {
   const { DATABASE_URL: given } = process.env;
-  const logs = mkdtempSync(join(tmpdir(), 'payfirst-bench-logs-'));
-  const processes = new Processes(logs);
-  const forget = stopOnSignals(() => processes.stopAll());
-  try {
+  await withProcesses(async (processes) => {
     const postgres = given ? await connectPostgres(given) : await startPostgres(processes);
     const name = `bench_${randomBytes(6).toString('hex')}`;
     await postgres.createDatabase(name);
@@ -27,9 +22,5 @@ export async function withDatabase(use: (url: string, processes: Processes) => P
     } finally {
       await runSql(postgres.adminUrl, `DROP DATABASE ${name} WITH (FORCE)`);
     }
-  } finally {
-    await processes.stopAll();
-    forget();
-    rmSync(logs, { recursive: true, force: true });
-  }
+  });
 }

@@ -1,11 +1,8 @@
 /** What the sides of a measurement stand on, for as long as it takes: one PostgreSQL and one production Temporal server. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { startPostgres, type Postgres } from '../dev/postgres';
-import { Processes, stopOnSignals } from '../dev/processes';
+import type { Processes } from '../dev/processes';
 import { findProductionTemporal, startProductionTemporal } from '../dev/temporal-production';
-import { say } from './program';
+import { say, withProcesses } from './program';
 
 export interface Ground {
   processes: Processes;
@@ -15,20 +12,13 @@ export interface Ground {
 
 /** Lays the ground, measures, and leaves nothing behind. */
 export async function onGround(measure: (ground: Ground) => Promise<void>): Promise<void> {
-  const logs = mkdtempSync(join(tmpdir(), 'payfirst-bench-logs-'));
-  const processes = new Processes(logs);
-  const forget = stopOnSignals(() => processes.stopAll());
-  try {
+  await withProcesses(async (processes) => {
     const programs = await findProductionTemporal(say);
     // The stamps of commits are what bookings are timed by.
     const postgres = await startPostgres(processes, { settings: ['track_commit_timestamp=on'] });
     const { address } = await startProductionTemporal(processes, programs, postgres);
     await measure({ processes, postgres, temporalAddress: address });
-  } finally {
-    await processes.stopAll();
-    forget();
-    rmSync(logs, { recursive: true, force: true });
-  }
+  });
 }
 
 /** The processes that stand on the ground with every side. */
