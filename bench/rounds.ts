@@ -14,12 +14,12 @@ export const leadMs = 300;
 const settleMs = 5_000;
 /** How long it is watched while nothing happens, in s. */
 const idleSeconds = 10;
-/** After this long without a booking it will not come, in ms; a gateway's signature is good for 300 s. */
-const lostMs = 240_000;
+/** After this long without a booking, or a pay page, it will not come, in ms; a gateway's signature is good for 300 s. */
+export const lostMs = 240_000;
 /** Between two looks at the bookings, in ms. Their times are the server's own stamps, so looking more often would only cost. */
 const lookEveryMs = 250;
-/** A gateway comes again after minutes; here, after this many ms. */
-const againMs = 1_000;
+/** Who is told to come again does so after this many ms; a real gateway takes minutes. */
+export const againMs = 1_000;
 
 /** What one round showed of one side; times in ms. */
 export interface Seen {

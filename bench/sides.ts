@@ -15,6 +15,7 @@ import { connectStripeSandbox } from '../sandbox/stripe/control';
 import type { AttemptStatus } from '../src/booking';
 import { bookingWorkflowId } from '../src/workflows/messages';
 import type { Ground } from './ground';
+import { againMs, lostMs } from './rounds';
 import { smallestSchema } from './smallest';
 
 /** An attempt that waits for its money. */
@@ -143,11 +144,6 @@ async function readBody(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** A client that was told to come again does so after this many ms. */
-const startAgainMs = 1_000;
-/** After this long without a pay page a customer gives up, in ms: as long as a webhook is told again (`rounds.ts`). */
-const patienceMs = 240_000;
-
 /**
  * Starts as the documents tell a client to: while there is no pay page yet (202) or nothing could be started (503), the same
  * request again, which means the same attempt. Only a machine that has more to do than it can ever needs that.
@@ -158,7 +154,7 @@ async function startUntilPayable(
   n: number,
   offeringId: string,
 ): Promise<{ id: string; intent: string }> {
-  const end = performance.now() + patienceMs;
+  const end = performance.now() + lostMs;
   while (performance.now() < end) {
     const { id, status, payment } = await callApi<{
       id?: string;
@@ -182,7 +178,7 @@ async function startUntilPayable(
     if (status !== 'awaiting_payment' && status !== 503)
       throw new Error(`${id} was ${status} before it could be paid`);
     if (id !== undefined && payment?.gatewayRef !== undefined) return { id, intent: payment.gatewayRef };
-    await pause(startAgainMs);
+    await pause(againMs);
   }
   throw new Error(`payer-${n} was told to come again until they gave up`);
 }
