@@ -182,6 +182,7 @@ test('Temporal runs with the settings of a small installation', () => {
     'matching.numTaskqueueReadPartitions': 1,
     'matching.numTaskqueueWritePartitions': 1,
     'system.enableActivityEagerExecution': true,
+    'history.hostLevelCacheMaxSize': 4096,
   });
 });
 
