@@ -14,7 +14,7 @@ export const leadMs = 300;
 const settleMs = 5_000;
 /** How long it is watched while nothing happens, in s. */
 const idleSeconds = 10;
-/** After this long without a booking, or a pay page, it will not come, in ms; a gateway's signature is good for 300 s. */
+/** After this long without a booking, a pay page or a server that is up, it will not come, in ms; a gateway's signature is good for 300 s. */
 export const lostMs = 240_000;
 /** Between two looks at the bookings, in ms. Their times are the server's own stamps, so looking more often would only cost. */
 const lookEveryMs = 250;
