@@ -16,6 +16,7 @@ import {
   type Json,
   describeAttempt,
 } from './api-setup';
+import { withoutTicket } from './world';
 
 let api: ApiUnderTest;
 let ada: string;
@@ -265,9 +266,7 @@ describe('wishes', () => {
       return { status: 'refunding', version: 2, startedBy: 'x' };
     });
     expect(granted).toEqual([200, 'refunding']);
-    const [first] = asked;
-    expect(first).toEqual([`cancel/${id}`, 'cancel', [{ reason: 'changed my mind' }]]);
-    expect(asked).toEqual(Array(4).fill(first));
+    expect(asked).toEqual(Array(4).fill([`cancel/${id}`, 'cancel', [{ reason: 'changed my mind' }]]));
   });
 
   it('to cancel are asked again when the workflow ended the moment it was asked', async () => {
@@ -359,7 +358,7 @@ describe('with PostgreSQL away', () => {
     expect([started.status, started.body.status]).toEqual([202, 'awaiting_payment']);
     blind.temporal.describe = owned('ada');
     const own = await blind.call('GET', started.body.links.self, { token: ada });
-    expect([own.status, own.body]).toEqual([200, started.body]);
+    expect([own.status, withoutTicket(own.body)]).toEqual([200, withoutTicket(started.body)]);
     // There may be a record, and its owner may have read it.
     for (const known of [{ activity: 'settle' }, { method: 'wallet' }, { method: 'none' }]) {
       blind.temporal.describe = owned('ada', known);

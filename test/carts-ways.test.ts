@@ -13,7 +13,7 @@ import {
 } from './book-setup';
 import { cartOf, publishAll, readCart } from './carts-setup';
 import { auditBooks } from './settling-setup';
-import { startWorld, type Answer, type Json, type World } from './world';
+import { startWorld, withoutTicket, type Answer, type Json, type World } from './world';
 import { balanceOf, credit, movementsOf } from './wallet-setup';
 
 let world: World;
@@ -135,12 +135,14 @@ test('the same request answers the same attempt, also after it has converted the
     const cartId = await cartOf(ada, items);
     const started = await ada.start({ cartId }, cartId, method);
     if (method === 'stripe') {
-      expect(await ada.book({ cartId }, cartId)).toMatchObject({ status: 200, body: started });
+      const repeat = await ada.book({ cartId }, cartId);
+      expect([repeat.status, withoutTicket(repeat.body)]).toEqual([200, withoutTicket(started)]);
       await pay(world, started);
     }
     const booking = await ada.until(started.id, 'confirmed');
     const again = await Promise.all(Array.from({ length: 5 }, () => ada.book({ cartId }, cartId, method)));
-    for (const { status, body } of again) expect([status, body]).toEqual([200, booking]);
+    for (const { status, body } of again)
+      expect([status, withoutTicket(body)]).toEqual([200, withoutTicket(booking)]);
     const other = await ada.book({ cartId: await cartOf(ada, [slot]) }, cartId, method);
     expect(problemOf(other)).toEqual([422, '/problems/idempotency-key-reused']);
     expect(await expectOneEnd(world, started.id)).toBe('confirmed');

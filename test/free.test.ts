@@ -10,7 +10,7 @@ import {
   Shopper,
 } from './book-setup';
 import { cartOf, publishAll, readCart } from './carts-setup';
-import { startWorld, type Answer, type Json, type World } from './world';
+import { startWorld, withoutTicket, type Answer, type Json, type World } from './world';
 
 let world: World;
 let ada: Shopper;
@@ -71,7 +71,7 @@ test('what is free is confirmed in the answer to its start, named a way to pay o
     for (const field of ['expiresAt', 'failure', 'refund']) expect(body).not.toHaveProperty(field);
     if (payment === undefined) expect(body).not.toHaveProperty('payment');
     else expect(body.payment).toEqual({ ...payment, try: 1 });
-    expect((await shopper.read(body.id)).body).toEqual(body);
+    expect(withoutTicket((await shopper.read(body.id)).body)).toEqual(withoutTicket(body));
     expect(await seatsFree(world, slot)).toBe(free - 2);
     expect(await asked()).toBe(before);
     expect(await expectOneEnd(world, body.id)).toBe('confirmed');
@@ -98,10 +98,10 @@ test('the same key again is the same free booking; another body under it is refu
   const slot = await publish(world, { price: nothing, capacity: 5 });
   const answers = await Promise.all(Array.from({ length: 10 }, () => ask(ada, one(slot))));
   expect(answers.map(({ status }) => status).toSorted()).toEqual([...Array<number>(9).fill(200), 201]);
-  expect(new Set(answers.map(({ body }) => JSON.stringify(body))).size).toBe(1);
+  expect(new Set(answers.map(({ body }) => JSON.stringify(withoutTicket(body)))).size).toBe(1);
   const booking = answers[0]?.body;
   const again = await ask(ada, one(slot));
-  expect([again.status, again.body]).toEqual([200, booking]);
+  expect([again.status, withoutTicket(again.body)]).toEqual([200, withoutTicket(booking)]);
   const other = await ask(ada, one(slot, { seats: 2 }));
   expect([other.status, other.body.type]).toEqual([422, '/problems/idempotency-key-reused']);
   expect(await seatsFree(world, slot)).toBe(4);
@@ -114,7 +114,7 @@ test('a free booking is over: it cannot be retried or paid; canceled, it owes no
   const retried = await ada.retry(booking.id);
   expect([retried.status, retried.body.type]).toEqual([410, '/problems/attempt-over']);
   expect(await ada.comeBack(booking.id)).toMatchObject({ status: 202, body: { status: 'confirmed' } });
-  expect((await ada.read(booking.id)).body).toEqual(booking);
+  expect(withoutTicket((await ada.read(booking.id)).body)).toEqual(withoutTicket(booking));
   expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
   const canceled = await ada.cancel(booking.id);
   expect(canceled).toMatchObject({ status: 200, body: { status: 'refunded' } });

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { bookingWorkflowId } from '../src/workflows/messages';
 import { expectOneEnd, pay, publish, seatsFree, Shopper, tracesOf } from './book-setup';
-import { eventually, startWorld, type Answer, type Json, type World } from './world';
+import { eventually, startWorld, withoutTicket, type Answer, type Json, type World } from './world';
 
 let world: World;
 let ada: Shopper;
@@ -38,7 +38,7 @@ async function expectOtherBodyRefused(): Promise<void> {
       type: expect.stringMatching('idempotency-key-reused'),
     });
   }
-  expect((await ada.read(id)).body).toEqual(before);
+  expect(withoutTicket((await ada.read(id)).body)).toEqual(withoutTicket(before));
   expect((await tracesOf(world, id)).intents.length).toBeLessThanOrEqual(1);
 }
 
@@ -49,7 +49,7 @@ describe('the same key and body', () => {
     expect(first.headers.get('location')).toBe(`/v1/bookings/${first.body.id}`);
     const turned = Object.fromEntries(Object.entries(ada.request(slot) as object).reverse());
     for (const repeat of [await again(), await ada.call('POST', '/v1/bookings', turned, key)]) {
-      expect(repeat).toMatchObject({ status: 200, body: first.body });
+      expect([repeat.status, withoutTicket(repeat.body)]).toEqual([200, withoutTicket(first.body)]);
     }
     expect((await tracesOf(world, first.body.id)).intents).toHaveLength(1);
     await expectOtherBodyRefused();
@@ -59,7 +59,7 @@ describe('the same key and body', () => {
     const answers = await Promise.all(Array.from({ length: 50 }, again));
     const statuses = answers.map(({ status }) => status).sort();
     expect(statuses).toEqual([...Array.from({ length: 49 }, () => 200), 201]);
-    expect(new Set(answers.map(({ body }) => JSON.stringify(body))).size).toBe(1);
+    expect(new Set(answers.map(({ body }) => JSON.stringify(withoutTicket(body)))).size).toBe(1);
     const id = ada.bookingId(key);
     expect((await tracesOf(world, id)).intents).toHaveLength(1);
     const { requests } = await world.sandbox.ledger();
@@ -102,7 +102,8 @@ describe('the same key and body', () => {
     await pay(world, booking);
     const confirmed = await ada.until(booking.id, 'confirmed');
     expect(await expectOneEnd(world, booking.id)).toBe('confirmed');
-    expect(await again()).toMatchObject({ status: 200, body: confirmed });
+    const { status, body } = await again();
+    expect([status, withoutTicket(body)]).toEqual([200, withoutTicket(confirmed)]);
     await expectOtherBodyRefused();
     expect(await tracesOf(world, booking.id)).toMatchObject({ charges: 1, bookings: 1 });
   });

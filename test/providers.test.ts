@@ -5,7 +5,7 @@ import { Provider, textsTo } from './providers-setup';
 import { openCaseOf } from './refunds-setup';
 import { auditBooks } from './settling-setup';
 import { credit } from './wallet-setup';
-import { eventually, startWorld, type Json, type World } from './world';
+import { eventually, startWorld, withoutTicket, type Json, type World } from './world';
 
 let world: World;
 let ada: Shopper;
@@ -216,8 +216,7 @@ test('a mail that does not reach the provider does not undo the booking', async 
   const found = await openCaseOf(world, booking.id);
   expect(found).toMatchObject({ kind: 'message-failed', detail: expect.stringContaining('provider-booked') });
   expect(found.detail).not.toContain('@');
-  const links = { ...booking.links, events: expect.any(String) };
-  expect((await ada.read(booking.id)).body).toEqual({ ...booking, links });
+  expect(withoutTicket((await ada.read(booking.id)).body)).toEqual(withoutTicket(booking));
   expect(idsOf(await doctor.bookings())).toEqual([booking.id]);
   expect(await seatsFree(world, slot)).toBe(0);
   // The customer's own mail is not held up by it.

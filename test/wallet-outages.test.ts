@@ -8,7 +8,7 @@ import { expectOneEnd, priceMinor, publish, seatsFree, Shopper } from './book-se
 import { withoutDatabase } from './database-away';
 import { expectBooksToBalance } from './refunds-setup';
 import { credit, movementsOf } from './wallet-setup';
-import { eventually, startWorld, type Json, type World } from './world';
+import { eventually, startWorld, withoutTicket, type Json, type World } from './world';
 
 let world: World;
 let ada: Shopper;
@@ -76,7 +76,8 @@ test.each(walletPoints.filter(([, stage]) => stage === 'open'))(
     try {
       const booking = await ada.until(id, 'confirmed', 60_000);
       expect([200, 201, 202]).toContain((await answered)?.status);
-      expect(await start()).toMatchObject({ status: 200, body: booking });
+      const again = await start();
+      expect([again.status, withoutTicket(again.body)]).toEqual([200, withoutTicket(booking)]);
       expect(await expectOneEnd(world, id)).toBe('confirmed');
     } finally {
       await worker.stop();
@@ -149,7 +150,8 @@ test(
         expect(status.name).toBe('RUNNING');
       });
       const booking = await ada.until(id, 'confirmed', 60_000);
-      expect(await start()).toMatchObject({ status: 200, body: booking });
+      const again = await start();
+      expect([again.status, withoutTicket(again.body)]).toEqual([200, withoutTicket(booking)]);
       expect(await expectOneEnd(world, id)).toBe('confirmed');
       expect(await movementsOf(ada)).toEqual(paidOnce);
       expect(await seatsFree(world, slot)).toBe(4);
