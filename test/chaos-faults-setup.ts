@@ -31,6 +31,8 @@ export let api: Stripe;
 export function useGround(): void {
   beforeEach(async () => {
     receiver = await Receiver.start(asTheyCame);
+    // The ledger tells times in whole ms: of an answer within the same one, nobody could say who overtook whom.
+    receiver.answerMs = 3;
     const webhookUrl = receiver.url;
     const login = { webhookUsername: 'user', webhookPassword: 'password1' };
     stripe = await startStripeSandbox({ webhookUrl, webhookSecret: env.STRIPE_WEBHOOK_SECRET });

@@ -1,6 +1,7 @@
 /** A webhook endpoint that keeps what the sandboxes of the gateways deliver, and waiting until something is so. */
 import http from 'node:http';
 import { type AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** One webhook as it arrived. */
 export interface Heard {
@@ -27,6 +28,8 @@ export const asTheyCame: Reading<Heard> = {
 export class Receiver<Webhook = Heard> {
   readonly heard: Webhook[] = [];
   answers: number[] = [];
+  /** How long an answer takes, in ms. */
+  answerMs = 0;
   private constructor(
     private readonly server: http.Server,
     private readonly reading: Reading<Webhook>,
@@ -46,6 +49,7 @@ export class Receiver<Webhook = Heard> {
     let raw = '';
     for await (const chunk of request) raw += String(chunk);
     this.heard.push(this.reading.read(raw, request.headers));
+    if (this.answerMs > 0) await sleep(this.answerMs);
     response.writeHead(this.answers.shift() ?? 200).end();
   }
 
