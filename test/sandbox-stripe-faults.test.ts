@@ -269,6 +269,24 @@ describe('webhooks', () => {
     ]);
   });
 
+  test('A late answer to an older event does not let a reordered one go', async () => {
+    await control.gate({ name: 'created', event: 'payment_intent.created' });
+    for (const event of ['charge.succeeded', 'payment_intent.succeeded'] as const)
+      await control.webhookFault({ event, kind: 'reorder' });
+    await paid();
+    await control.waitForGate('created', 1);
+    await control.releaseGate('created');
+    await until(async () => (await control.ledger()).events[0]?.deliveries[0]?.status === 200);
+    const { events } = await control.ledger();
+    expect(events.map(({ type, deliveries }) => [type, deliveries.length])).toEqual([
+      ['payment_intent.created', 1],
+      ['charge.succeeded', 0],
+      ['payment_intent.succeeded', 0],
+    ]);
+    await control.clearFaults();
+    await until(() => receiver.heard.length === 3);
+  });
+
   test('An event can arrive before the answer to the call that caused it', async () => {
     const { id } = await open();
     await control.webhookFault({ event: 'payment_intent.succeeded', kind: 'before-answer' });

@@ -87,6 +87,8 @@ export class Deliveries<Event extends { id: string; type: string }> {
   private readonly tails = new Map<string, Promise<unknown>>();
   /** Per owner: events of a `reorder` fault, waiting for a later one to arrive. */
   private readonly held = new Map<string, Event[]>();
+  /** Per event id: its place among all that were made. */
+  private readonly order = new Map<string, number>();
   private releases = 0;
 
   constructor(
@@ -107,11 +109,11 @@ export class Deliveries<Event extends { id: string; type: string }> {
    * @param isCall false for what no API call caused: it is sent at once, but there is no answer that it could precede
    */
   async beforeAnswer(events: readonly Event[], isCall = true): Promise<Flight<Event>[]> {
-    const flights: Flight<Event>[] = events.map((event) => ({
-      event,
-      fault: this.faults.takeForEvent(event.type, this.mail.subject(event)),
-      releases: this.releases,
-    }));
+    const flights: Flight<Event>[] = events.map((event) => {
+      this.order.set(event.id, this.order.size);
+      const fault = this.faults.takeForEvent(event.type, this.mail.subject(event));
+      return { event, fault, releases: this.releases };
+    });
     const later: Flight<Event>[] = [];
     for (const flight of flights)
       if (flight.fault?.kind === 'before-answer') await this.deliver(flight.event, isCall);
@@ -193,12 +195,18 @@ export class Deliveries<Event extends { id: string; type: string }> {
     return delivery.status;
   }
 
+  /** @param taken lets go what was made before it; a slow answer to an older event, or a copy of one, lets nothing go */
   private releaseFor(owner: string, taken?: Event): void {
     const waiting = this.held.get(owner) ?? [];
-    // A copy sent by `resend` is not "the next event": it must not let its own original go.
-    const free = waiting.filter((event) => event !== taken);
-    this.held.delete(owner);
-    if (free.length < waiting.length && taken !== undefined) this.held.set(owner, [taken]);
-    for (const event of free) void this.deliver(event);
+    const isFree = (event: Event): boolean => taken === undefined || this.place(event) < this.place(taken);
+    this.held.set(
+      owner,
+      waiting.filter((event) => !isFree(event)),
+    );
+    for (const event of waiting.filter(isFree)) void this.deliver(event);
+  }
+
+  private place(event: Event): number {
+    return this.order.get(event.id) ?? Infinity;
   }
 }
