@@ -17,7 +17,7 @@ import { withoutRowLocks } from './row-locks';
 import { addSlot, allAtOnce, auditBooks, rewrite, settling } from './settling-setup';
 
 /** Most rounds until the fault must have been seen. */
-const rounds = 20;
+const rounds = 60;
 
 let database: FreshDatabase;
 let db: Knex;

@@ -5,7 +5,7 @@ import { addUnderWay, leftOfRefund, openDesk, readBy, type Desk, type Word } fro
 import { withoutRowLocks } from './row-locks';
 
 /** Most rounds until the fault must have been seen. Most are seen in the first. */
-const rounds = 20;
+const rounds = 60;
 
 let database: FreshDatabase;
 let db: Knex;

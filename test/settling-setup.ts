@@ -198,6 +198,55 @@ export async function allAtOnce(
   return failed;
 }
 
+/** Waits until so many sessions of this database wait for a lock; throws when they do not come. */
+export async function lockedOut(db: Knex, sessions: number): Promise<void> {
+  const until = Date.now() + arrivalMs;
+  for (;;) {
+    const { rows } = await db.raw<{ rows: { waiting: number }[] }>(
+      "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    );
+    if (rows[0]?.waiting === sessions) return;
+    if (Date.now() > until) throw new Error(`${rows[0]?.waiting} of ${sessions} wait for a lock`);
+  }
+}
+
+/**
+ * Settles two attempts at seats of one slot, each of whom finds a part of what it wants while others hold the rest, one of
+ * whom lets go and one of whom buys. Who kept its part while it waits would wait for the other's, and the other for its.
+ * Returns the errors, as `allAtOnce` does, and the ids of the two: three seats of four are wanted, and then two.
+ */
+export async function settleInParts(
+  db: Knex,
+  settle: (bookingId: string) => Promise<void>,
+): Promise<{ errors: string[]; ids: string[] }> {
+  const offeringId = await addSlot(db, 4);
+  const [three = '', two = ''] = await addAttempts(
+    db,
+    [3, 2].map((seats) => [{ offeringId, seats }]),
+  );
+  const [buyer = ''] = await addAttempts(db, [[{ offeringId: await addSlot(db, 1), seats: 1 }]]);
+  await settle(buyer);
+  const errors: string[] = [];
+  const start = (id: string): Promise<unknown> =>
+    settle(id).catch((error: unknown) => errors.push(describe(error)));
+  const [buying, leaving] = [await db.transaction(), await db.transaction()];
+  try {
+    await buying('seats').where({ offering_id: offeringId, seat_no: 3 }).forUpdate();
+    await leaving('seats').where({ offering_id: offeringId, seat_no: 4 }).forUpdate();
+    const first = start(three);
+    await lockedOut(db, 1);
+    await leaving.rollback();
+    const second = start(two);
+    await lockedOut(db, 2);
+    await buying('seats').where({ offering_id: offeringId, seat_no: 3 }).update({ booking_id: buyer });
+    await buying.commit();
+    await Promise.all([first, second]);
+  } finally {
+    for (const one of [buying, leaving]) if (!one.isCompleted()) await one.rollback();
+  }
+  return { errors, ids: [three, two] };
+}
+
 /** Rewrites a function of the database: each text must be there, or the control would test nothing. */
 export async function rewrite(
   db: Knex,
