@@ -15,8 +15,8 @@ import {
   priceMinor,
   recordCharge,
   settling,
+  untilWaiting,
 } from './settling-setup';
-import { untilWaiting } from './ways-setup';
 
 /** What settling and canceling need; whoever is rung hears nothing. */
 export function quietDependencies(db: Knex): Dependencies {

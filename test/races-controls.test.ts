@@ -12,8 +12,8 @@ import {
   needlessRefusals,
   payingDependencies,
   recordCharge,
-  settleInParts,
   rewrite,
+  settleInParts,
   settling,
   statusesOf,
   withoutUniqueKeys,
@@ -75,20 +75,19 @@ const orRefuse = (body: string) => `
 interface Seen {
   errors: string[];
   wrong: string[];
-  needless: string[];
 }
 
 /** Plays rounds until `red` sees the fault; returns what the last one showed. */
 async function playUntil(red: (seen: Seen) => boolean, wishes: () => Promise<Wanted[][]>): Promise<Seen> {
   const settle = settling(payingDependencies(db));
-  let seen: Seen = { errors: [], wrong: [], needless: [] };
+  let seen: Seen = { errors: [], wrong: [] };
   for (let round = 0; round < rounds && !red(seen); round += 1) {
     const ids = await addAttempts(db, await wishes());
     const errors = await allAtOnce(
       db,
       ids.map((id) => () => settle(id)),
     );
-    seen = { errors, wrong: await auditBooks(db), needless: await needlessRefusals(db) };
+    seen = { errors, wrong: await auditBooks(db) };
   }
   return seen;
 }
@@ -180,7 +179,7 @@ describe("the lock on the attempt's row", () => {
   async function playTwice(second: 'the same payment' | 'another payment'): Promise<Seen & { id: string }> {
     const deps = payingDependencies(db);
     const settle = settling(deps);
-    let seen = { id: '', errors: [] as string[], wrong: [] as string[], needless: [] };
+    let seen = { id: '', errors: [] as string[], wrong: [] as string[] };
     // On a busy machine one may be through before the other has a connection.
     for (let round = 0; round < rounds && seen.errors.length + seen.wrong.length === 0; round += 1) {
       const [id = ''] = await addAttempts(db, [[{ offeringId: await addSlot(db, 3), seats: 1 }]]);
@@ -188,7 +187,7 @@ describe("the lock on the attempt's row", () => {
         () => settle(id),
         () => (second === 'the same payment' ? settle(id) : recordCharge(deps, id, `${id}_2`)),
       ]);
-      seen = { id, errors, wrong: await auditBooks(db), needless: [] };
+      seen = { id, errors, wrong: await auditBooks(db) };
     }
     return seen;
   }

@@ -10,13 +10,13 @@ import {
   addSlot,
   allAtOnce,
   auditBooks,
-  lockedOut,
   needlessRefusals,
   payingDependencies,
   recordCharge,
   settleInParts,
   settling,
   statusesOf,
+  untilWaiting,
   type Wanted,
 } from './settling-setup';
 import { activityRounds } from './tiers';
@@ -161,7 +161,7 @@ test('a seat that a transaction gives back while others wait for it is sold', as
     await doomed('seats').where({ offering_id: offeringId }).forUpdate();
     const racing = Promise.all(ids.map((id) => settle(id)));
     // One payer waits for the seat; the others wait behind it.
-    await lockedOut(db, ids.length);
+    await untilWaiting(db, ids.length);
     await doomed.rollback();
     await racing;
     expect(await statusesOf(db, ids)).toEqual({ confirmed: 1, refunding: 3 });

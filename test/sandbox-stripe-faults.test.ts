@@ -269,7 +269,7 @@ describe('webhooks', () => {
     ]);
   });
 
-  test('A late answer to an older event does not let a reordered one go', async () => {
+  test('A late answer to an older event, or a copy of its own, does not let a reordered one go', async () => {
     await control.gate({ name: 'created', event: 'payment_intent.created' });
     for (const event of ['charge.succeeded', 'payment_intent.succeeded'] as const)
       await control.webhookFault({ event, kind: 'reorder' });
@@ -277,14 +277,22 @@ describe('webhooks', () => {
     await control.waitForGate('created', 1);
     await control.releaseGate('created');
     await until(async () => (await control.ledger()).events[0]?.deliveries[0]?.status === 200);
-    const { events } = await control.ledger();
-    expect(events.map(({ type, deliveries }) => [type, deliveries.length])).toEqual([
+    const sent = async () =>
+      (await control.ledger()).events.map(({ type, deliveries }) => [type, deliveries.length]);
+    expect(await sent()).toEqual([
       ['payment_intent.created', 1],
       ['charge.succeeded', 0],
       ['payment_intent.succeeded', 0],
     ]);
+    const [, charged] = (await control.ledger()).events;
+    expect(await control.resend(charged?.id ?? '', 1)).toEqual([200]);
+    expect(await sent()).toEqual([
+      ['payment_intent.created', 1],
+      ['charge.succeeded', 1],
+      ['payment_intent.succeeded', 0],
+    ]);
     await control.clearFaults();
-    await until(() => receiver.heard.length === 3);
+    await until(() => receiver.heard.length === 4);
   });
 
   test('An event can arrive before the answer to the call that caused it', async () => {

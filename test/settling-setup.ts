@@ -198,15 +198,15 @@ export async function allAtOnce(
   return failed;
 }
 
-/** Waits until so many sessions of this database wait for a lock; throws when they do not come. */
-export async function lockedOut(db: Knex, sessions: number): Promise<void> {
+/** Waits until that many sessions of this database wait for a lock, or until there is no need to; throws when they do not come. */
+export async function untilWaiting(db: Knex, count: number, needless = () => false): Promise<void> {
   const until = Date.now() + arrivalMs;
-  for (;;) {
+  while (!needless()) {
     const { rows } = await db.raw<{ rows: { waiting: number }[] }>(
       "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
     );
-    if (rows[0]?.waiting === sessions) return;
-    if (Date.now() > until) throw new Error(`${rows[0]?.waiting} of ${sessions} wait for a lock`);
+    if ((rows[0]?.waiting ?? 0) >= count) return;
+    if (Date.now() > until) throw new Error(`${rows[0]?.waiting} of ${count} wait for a lock`);
   }
 }
 
@@ -234,10 +234,10 @@ export async function settleInParts(
     await buying('seats').where({ offering_id: offeringId, seat_no: 3 }).forUpdate();
     await leaving('seats').where({ offering_id: offeringId, seat_no: 4 }).forUpdate();
     const first = start(three);
-    await lockedOut(db, 1);
+    await untilWaiting(db, 1);
     await leaving.rollback();
     const second = start(two);
-    await lockedOut(db, 2);
+    await untilWaiting(db, 2);
     await buying('seats').where({ offering_id: offeringId, seat_no: 3 }).update({ booking_id: buyer });
     await buying.commit();
     await Promise.all([first, second]);

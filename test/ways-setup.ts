@@ -4,7 +4,15 @@ import type { Dependencies } from '../src/activities/dependencies';
 import { openActivities } from '../src/activities/open';
 import { endActivities } from '../src/activities/end';
 import { freshDatabase, type FreshDatabase } from './database';
-import { addAttempts, addSlot, nextId, payingDependencies, settling, type Wanted } from './settling-setup';
+import {
+  addAttempts,
+  addSlot,
+  nextId,
+  payingDependencies,
+  settling,
+  untilWaiting,
+  type Wanted,
+} from './settling-setup';
 
 /** Who pays, how, and for what. */
 export interface Payer {
@@ -134,16 +142,6 @@ export async function stillborn(db: Knex): Promise<string[]> {
     .whereRaw('(expires_at IS NULL OR expires_at < now())')
     .select<{ booking_id: string }[]>('booking_id');
   return rows.map((row) => row.booking_id);
-}
-
-/** Waits until that many sessions of this database wait for a lock, or until there is no need to. */
-export async function untilWaiting(db: Knex, count: number, needless = () => false): Promise<void> {
-  while (!needless()) {
-    const { rows } = await db.raw<{ rows: { waiting: number }[] }>(
-      "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-    );
-    if ((rows[0]?.waiting ?? 0) >= count) return;
-  }
 }
 
 /** Ends an attempt while another one, which saw its seat free before it was held, keeps that seat locked. */

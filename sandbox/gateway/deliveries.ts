@@ -197,12 +197,12 @@ export class Deliveries<Event extends { id: string; type: string }> {
 
   /** @param taken lets go what was made before it; a slow answer to an older event, or a copy of one, lets nothing go */
   private releaseFor(owner: string, taken?: Event): void {
-    const waiting = this.held.get(owner) ?? [];
+    const waiting = this.held.get(owner);
+    if (waiting === undefined) return;
     const isFree = (event: Event): boolean => taken === undefined || this.place(event) < this.place(taken);
-    this.held.set(
-      owner,
-      waiting.filter((event) => !isFree(event)),
-    );
+    const kept = waiting.filter((event) => !isFree(event));
+    if (kept.length > 0) this.held.set(owner, kept);
+    else this.held.delete(owner);
     for (const event of waiting.filter(isFree)) void this.deliver(event);
   }
 

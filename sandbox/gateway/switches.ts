@@ -112,7 +112,7 @@ export const makeSwitches = <
     ]),
     /**
      * - `drop`: never sent. `double`: two copies at once. `late`: sent `ms` later.
-     * - `reorder`: held until the next event of the same payment object was taken by the receiver.
+     * - `reorder`: held until a later event of the same payment object was taken by the receiver.
      * - `before-answer`: sent and acknowledged before the API call that caused it is answered.
      */
     webhookFault: z.discriminatedUnion('kind', [
